@@ -1,0 +1,1 @@
+"""The words of the system and their rules. Nothing here does I/O."""

@@ -1,0 +1,198 @@
+"""Job → task → attempt → event: the records of the queue. Times are microseconds since 1970, by the database's clock."""
+
+import enum
+from typing import Any
+
+import msgspec
+
+from ffrtmp.domain.errors import Failure
+from ffrtmp.domain.spec import Engine, Priority, Queue, Spec
+from ffrtmp.domain.states import AttemptState, JobState, TaskState
+
+
+class TaskKind(enum.StrEnum):
+    ENCODE = "encode"
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True): ...
+
+
+class Progress(_Record, frozen=True, omit_defaults=True):
+    """How far an attempt is. What is not known yet is None."""
+
+    percent: float | None = None  #: 0 to 100; 100 only after the output was verified
+    frame: int | None = None
+    fps: float | None = None
+    speed: float | None = None  #: times real time
+    bitrate_bps: int | None = None
+    out_seconds: float | None = None
+    eta_seconds: float | None = None
+    dropped_frames: int | None = None
+    phase: str = ""  #: fetch, encode, pass 1, verify, publish
+
+
+class OutputFile(_Record, frozen=True, omit_defaults=True):
+    """One file that an attempt made."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+    path: str | None = None  #: where it is on the node, for a local output
+    upload_id: str | None = None  #: where it is in the artifact store
+
+
+class Verdict(_Record, frozen=True, omit_defaults=True):
+    """What verification found in an output."""
+
+    level: str
+    passed: bool
+    checks: dict[str, Any] = {}  #: check → what was found, e.g. {"frames": 132, "frames_expected": 132}
+    problems: list[str] = []
+    seconds: float = 0.0
+
+
+class Result(_Record, frozen=True, omit_defaults=True):
+    """What a finished attempt made."""
+
+    outputs: list[OutputFile] = []
+    verdict: Verdict | None = None
+    engine: Engine | None = None
+    engine_reason: str = ""
+    encoder: str = ""
+    command: list[str] = []
+    wall_seconds: float | None = None
+    cpu_seconds: float | None = None
+    frames: int | None = None
+    speed: float | None = None
+    metrics: dict[str, Any] = {}  #: what a reference agent measured
+
+
+class Job(_Record, frozen=True):
+    id: str
+    sequence_number: int
+    state: JobState
+    scenario: str
+    confidence: str
+    engine: Engine
+    queue: Queue
+    priority: Priority
+    parameters: msgspec.Raw  #: as the user sent them
+    spec: msgspec.Raw  #: what they became: `Spec` as JSON
+    tags: dict[str, str]
+    retry_of: str | None
+    paused: bool
+    cancel_requested: bool
+    max_retries: int
+    retry_count: int
+    created_at: int
+    updated_at: int
+    started_at: int | None
+    finished_at: int | None
+    node_id: str | None
+    node_name: str | None
+    progress: Progress | None
+    failure: Failure | None
+    result: Result | None
+
+
+class NewTask(_Record, frozen=True):
+    """A task of a submission. `depends_on` names tasks of the same submission by their index."""
+
+    id: str
+    kind: TaskKind
+    requires_key: str  #: `Requires.key()`: the class
+    payload: bytes  #: `Spec` as JSON
+    depends_on: tuple[int, ...] = ()
+
+
+class NewJob(_Record, frozen=True):
+    """A job as `planning` made it, ready to be stored."""
+
+    id: str
+    scenario: str
+    confidence: str
+    engine: Engine
+    queue: Queue
+    priority: Priority
+    parameters: bytes
+    spec: bytes
+    tasks: tuple[NewTask, ...]
+    head_start_us: int  #: `scheduling.order.head_start_us`: the sort key is ready time minus this
+    max_retries: int
+    tags: dict[str, str] = {}
+    retry_of: str | None = None
+    idempotency_key: str | None = None
+    body_sha256: str = ""
+
+
+class Task(_Record, frozen=True):
+    id: str
+    job_id: str
+    kind: TaskKind
+    state: TaskState
+    class_id: int
+    pending_deps: int
+    failures: int
+    crashes: int
+    run_at: int | None  #: for RETRYING
+    created_at: int
+    updated_at: int
+
+
+class Attempt(_Record, frozen=True):
+    id: str
+    task_id: str
+    job_id: str
+    node_id: str
+    node_name: str
+    number: int
+    state: AttemptState
+    assigned_at: int
+    started_at: int | None
+    finished_at: int | None
+    failure: Failure | None
+    result: Result | None
+
+
+class Grant(_Record, frozen=True):
+    """A task given to a node: everything an agent needs to run it."""
+
+    attempt_id: str
+    task_id: str
+    job_id: str
+    sequence_number: int
+    kind: TaskKind
+    number: int
+    spec: Spec
+    prior_publications: list[OutputFile] = []  #: what earlier attempts were about to publish (see `Store.publish`)
+
+
+class EventKind(enum.StrEnum):
+    JOB_SUBMITTED = "job.submitted"
+    JOB_STATE = "job.state"
+    JOB_CANCEL_REQUESTED = "job.cancel_requested"
+    JOB_PAUSE_REQUESTED = "job.pause_requested"
+    JOB_RESUME_REQUESTED = "job.resume_requested"
+    TASK_READY = "task.ready"
+    TASK_RETRY = "task.retry"
+    ATTEMPT_ASSIGNED = "attempt.assigned"
+    ATTEMPT_STARTED = "attempt.started"
+    ATTEMPT_PUBLISHING = "attempt.publishing"
+    ATTEMPT_ENDED = "attempt.ended"
+    NODE_REGISTERED = "node.registered"
+    NODE_LOST = "node.lost"
+    NODE_DRAIN = "node.drain"
+    NODE_REMOVED = "node.removed"
+
+
+class Event(_Record, frozen=True):
+    """One row of the append-only history."""
+
+    seq: int
+    at: int
+    kind: EventKind
+    job_id: str | None
+    task_id: str | None
+    attempt_id: str | None
+    node_id: str | None
+    data: msgspec.Raw

@@ -1,0 +1,106 @@
+"""Nodes: machines, what they offer, and whether that satisfies a class of jobs."""
+
+import enum
+
+import msgspec
+
+from ffrtmp.domain.spec import Codec, Container, Engine, Requires
+
+
+class NodeStatus(enum.StrEnum):
+    AVAILABLE = "available"
+    BUSY = "busy"
+    DRAINING = "draining"
+    OFFLINE = "offline"
+
+
+class NodeType(enum.StrEnum):
+    SERVER = "server"
+    DESKTOP = "desktop"
+    LAPTOP = "laptop"
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True): ...
+
+
+class Encoder(_Record, frozen=True, forbid_unknown_fields=True):
+    """An encoder that was tried, with what came of it."""
+
+    name: str
+    codec: Codec
+    engine: Engine
+    works: bool
+    hardware: bool = False
+    detail: str = ""  #: why it does not work
+
+
+class Capabilities(_Record, frozen=True, forbid_unknown_fields=True):
+    """What an agent found on its node."""
+
+    engines: dict[str, str] = {}  #: engine → version, only those that work
+    encoders: list[Encoder] = []
+    generates_input: bool = True
+    media_roots: list[str] = []
+    reference_protocol: bool = False  #: an agent of the reference: whole files, local paths, plain values
+
+    def working(self) -> list[Encoder]:
+        return [encoder for encoder in self.encoders if encoder.works]
+
+
+class Node(_Record, frozen=True):
+    id: str
+    name: str
+    address: str
+    type: NodeType
+    status: NodeStatus
+    cpu_threads: int
+    cpu_model: str
+    has_gpu: bool
+    gpu_type: str
+    ram_total_bytes: int
+    labels: dict[str, str]
+    capabilities: Capabilities
+    slots: int
+    active_attempts: int
+    draining: bool
+    incarnation: str
+    version: str
+    registered_at: int
+    last_heartbeat: int
+
+
+def unmet(requires: Requires, node: Node) -> list[str]:
+    """What `requires` asks that `node` does not offer, as sentences; empty when the node will do."""
+    missing: list[str] = []
+    offered = node.capabilities
+    if requires.engine is not Engine.AUTO and requires.engine.value not in offered.engines:
+        missing.append(f"it has no working {requires.engine.value} engine")
+    engines = set(offered.engines) if requires.engine is Engine.AUTO else {requires.engine.value}
+    if requires.codec is not None and not any(
+        encoder.codec is requires.codec and encoder.engine.value in engines for encoder in offered.working()
+    ):
+        missing.append(f"it has no working {requires.codec.value} encoder")
+    if requires.encoder is not None and not any(
+        encoder.name == requires.encoder and encoder.engine.value in engines for encoder in offered.working()
+    ):
+        missing.append(f"its {requires.encoder} encoder does not work or is missing")
+    missing += [
+        f"its label {name} is {node.labels.get(name)!r}, not {value!r}"
+        if name in node.labels
+        else f"it has no label {name}={value}"
+        for name, value in sorted(requires.labels.items())
+        if node.labels.get(name) != value
+    ]
+    if node.cpu_threads < requires.min_threads:
+        missing.append(f"it has {node.cpu_threads} CPU threads, fewer than {requires.min_threads}")
+    if node.ram_total_bytes < requires.min_memory_bytes:
+        missing.append(f"it has {node.ram_total_bytes} bytes of memory, less than {requires.min_memory_bytes}")
+    if requires.generates_input and not offered.generates_input:
+        missing.append("it was started with --no-generate-input")
+    if requires.local_path and not offered.media_roots and not offered.reference_protocol:
+        missing.append("it has no --media-root")
+    if offered.reference_protocol and not requires.local_path and not requires.generates_input:
+        missing.append("it is a reference agent: it takes only whole-file jobs with local paths")
+    if offered.reference_protocol and requires.container not in (None, Container.MP4):
+        missing.append("it is a reference agent: it takes only mp4 outputs")
+    return missing

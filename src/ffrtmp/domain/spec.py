@@ -1,0 +1,204 @@
+"""The job spec: what a submission became. Typed, frozen, definite; this is what an agent gets.
+
+`protocol.bodies` reads what a user wrote, `planning.resolve` makes a Spec of it. No field holds text that could reach an
+argv flag or a filter graph: there are enums, bounded numbers, and paths.
+"""
+
+import enum
+from fractions import Fraction
+
+import msgspec
+
+from ffrtmp.domain import units
+
+
+class Engine(enum.StrEnum):
+    AUTO = "auto"
+    FFMPEG = "ffmpeg"
+    GSTREAMER = "gstreamer"
+
+
+class Queue(enum.StrEnum):
+    LIVE = "live"
+    DEFAULT = "default"
+    BATCH = "batch"
+
+
+class Priority(enum.StrEnum):
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Codec(enum.StrEnum):
+    H264 = "h264"
+    H265 = "h265"
+    VP8 = "vp8"
+    VP9 = "vp9"
+    AV1 = "av1"
+
+
+class Container(enum.StrEnum):
+    MP4 = "mp4"
+    MKV = "mkv"
+    WEBM = "webm"
+    TS = "ts"
+
+
+class AudioCodec(enum.StrEnum):
+    AUTO = "auto"  # copied where the container takes it, else encoded anew; no audio where the input has none
+    COPY = "copy"
+    AAC = "aac"
+    OPUS = "opus"
+    NONE = "none"
+
+
+class RateMode(enum.StrEnum):
+    CRF = "crf"  # constant quality, optionally capped by max_bitrate
+    BITRATE = "bitrate"  # one pass to an average
+    TWO_PASS = "two_pass"
+
+
+class Preset(enum.StrEnum):
+    """Speed steps under x264's names; `media.codecs` maps them to each encoder's own scale."""
+
+    ULTRAFAST = "ultrafast"
+    SUPERFAST = "superfast"
+    VERYFAST = "veryfast"
+    FASTER = "faster"
+    FAST = "fast"
+    MEDIUM = "medium"
+    SLOW = "slow"
+    SLOWER = "slower"
+    VERYSLOW = "veryslow"
+
+
+class Hwaccel(enum.StrEnum):
+    AUTO = "auto"
+    NONE = "none"
+
+
+class InputKind(enum.StrEnum):
+    FILE = "file"  # a path on the node, under a media root
+    UPLOAD = "upload"  # a finished upload in the artifact store
+    GENERATE = "generate"  # a synthetic clip
+
+
+class PixelFormat(enum.StrEnum):
+    YUV420P = "yuv420p"
+    YUV422P = "yuv422p"
+    YUV444P = "yuv444p"
+    YUV420P10 = "yuv420p10le"
+
+
+class VerifyLevel(enum.StrEnum):
+    NONE = "none"  # only for commands that cannot be verified (the reference's worker protocol)
+    STANDARD = "standard"
+
+
+#: which video codecs and audio codecs a container takes (ISO/IEC 14496-12 registrations, WebM guidelines, MPEG-TS stream types)
+CONTAINER_VIDEO: dict[Container, frozenset[Codec]] = {
+    Container.MP4: frozenset({Codec.H264, Codec.H265, Codec.VP9, Codec.AV1}),
+    Container.MKV: frozenset(Codec),
+    Container.WEBM: frozenset({Codec.VP8, Codec.VP9, Codec.AV1}),
+    Container.TS: frozenset({Codec.H264, Codec.H265}),
+}
+CONTAINER_AUDIO: dict[Container, frozenset[AudioCodec]] = {
+    Container.MP4: frozenset({AudioCodec.AAC, AudioCodec.OPUS}),
+    Container.MKV: frozenset({AudioCodec.AAC, AudioCodec.OPUS}),
+    Container.WEBM: frozenset({AudioCodec.OPUS}),
+    Container.TS: frozenset({AudioCodec.AAC, AudioCodec.OPUS}),
+}
+#: file name extension → container
+EXTENSIONS: dict[str, Container] = {
+    ".mp4": Container.MP4,
+    ".m4v": Container.MP4,
+    ".mov": Container.MP4,
+    ".mkv": Container.MKV,
+    ".webm": Container.WEBM,
+    ".ts": Container.TS,
+    ".m2ts": Container.TS,
+}
+
+
+class _Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True): ...
+
+
+class Input(_Frozen, frozen=True):
+    kind: InputKind
+    path: str | None = None  #: for FILE: as the user wrote it, without `file://`
+    upload_id: str | None = None  #: for UPLOAD
+    name: str | None = None  #: for UPLOAD: the file's name on the user's machine
+
+
+class Rate(_Frozen, frozen=True):
+    mode: RateMode
+    crf: float | None = None
+    bitrate_bps: int | None = None
+    max_bitrate_bps: int | None = None
+
+
+class Audio(_Frozen, frozen=True):
+    codec: AudioCodec = AudioCodec.AUTO
+    bitrate_bps: int | None = None
+    channels: int | None = None
+
+
+class Limits(_Frozen, frozen=True):
+    timeout_seconds: float | None = None  #: wall time of one attempt
+    stall_seconds: float = 120.0  #: longest time without progress
+    max_disk_bytes: int | None = None  #: size of the output and everything beside it in scratch
+
+
+class Requires(_Frozen, frozen=True):
+    """What a node must offer. Two jobs with equal requirements are of one class."""
+
+    engine: Engine = Engine.AUTO
+    codec: Codec | None = None
+    container: Container | None = None
+    encoder: str | None = None  #: the encoder by name, e.g. libsvtav1
+    labels: dict[str, str] = {}
+    min_threads: int = 0
+    min_memory_bytes: int = 0
+    generates_input: bool = False
+    local_path: bool = False  #: reads or writes local files: not for a node without media roots
+
+    def key(self) -> str:
+        """The same text for equal requirements: the name of the class."""
+        return msgspec.json.encode(self, order="deterministic").decode()
+
+
+class Spec(_Frozen, frozen=True):
+    input: Input
+    codec: Codec
+    container: Container
+    rate: Rate
+    output: str | None = None  #: a path on the node; None: the artifact store
+    overwrite: bool = False
+    start: float = 0.0
+    duration: float | None = None
+    preset: Preset = Preset.MEDIUM
+    tune: str | None = None
+    profile: str | None = None
+    pixel_format: PixelFormat | None = None
+    resolution: units.Resolution | None = None
+    fps: str | None = None  #: an exact fraction such as 30000/1001
+    gop_seconds: float | None = None
+    hwaccel: Hwaccel = Hwaccel.AUTO
+    audio: Audio = Audio()
+    verify: VerifyLevel = VerifyLevel.STANDARD
+    limits: Limits = Limits()
+    requires: Requires = Requires()
+    chunking_reason: str = ""
+    keep_metadata: bool = True
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        return Fraction(self.fps) if self.fps else None
+
+    @property
+    def output_name(self) -> str:
+        """The file name under which an artifact is offered for download."""
+        source = self.output or self.input.name or self.input.path or "generated"
+        stem = source.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0] or "output"
+        return f"{stem}.{self.container}"

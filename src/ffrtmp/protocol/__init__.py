@@ -1,0 +1,1 @@
+"""What goes over the wire: bodies of people (`bodies`), of agents (`agent`), problem documents (`problems`)."""

@@ -1,0 +1,170 @@
+"""The protocol between master and agent. Durations only, never timestamps: two machines' clocks are never compared.
+
+The rules (docs/guarantees.md): a node registers with a fresh random incarnation; a lease call is a long-poll that answers with
+grants or commands; repeating a `request_id` repeats the answer; the agent's fence is the *send* time of its renewing request +
+`held_seconds` + `ttl_seconds` − a margin, on its monotonic clock; a report for an attempt that is not (any more) that node's
+gets 409 with the true state.
+"""
+
+import enum
+
+import msgspec
+
+from ffrtmp.domain.errors import Failure
+from ffrtmp.domain.job import Grant, OutputFile, Progress, Result
+from ffrtmp.domain.node import Capabilities, NodeType
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True): ...
+
+
+class Register(_Message, frozen=True):
+    """`POST /nodes/register`. A reference agent sends no name, no incarnation, and an address."""
+
+    name: str = ""
+    address: str = ""
+    type: NodeType = NodeType.SERVER
+    cpu_threads: int = 1
+    cpu_model: str = ""
+    has_gpu: bool = False
+    gpu_type: str = ""
+    gpu_capabilities: list[str] = []
+    ram_total_bytes: int = 0
+    labels: dict[str, str] = {}
+    capabilities: Capabilities | None = None
+    incarnation: str = ""
+    slots: int = 1
+    heartbeat_interval_seconds: float = 30.0
+    version: str = ""
+
+
+class Registered(_Message, frozen=True):
+    """The part of the register answer that an ffrtmp agent reads (the answer also has the node's fields)."""
+
+    id: str
+    name: str
+    heartbeat_interval_seconds: float
+    ttl_seconds: float  #: lease time
+    credential: str = ""  #: the node's own key from here on; empty with --no-auth
+
+
+class CommandKind(enum.StrEnum):
+    """What the master wants of an attempt."""
+
+    OK = "ok"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    GONE = "gone"  # not yours (any more): kill now, publish nothing
+
+
+class Directive(_Message, frozen=True):
+    """For one attempt. `follow_seconds` > 0: someone is watching, report progress every second for that long."""
+
+    attempt_id: str
+    command: CommandKind
+    follow_seconds: float = 0.0
+
+
+class LeaseRequest(_Message, frozen=True):
+    """`POST /nodes/{id}/lease`: long-poll for work and for commands."""
+
+    incarnation: str
+    request_id: str
+    free_slots: int
+    wait_seconds: float = 25.0
+    attempts: list[str] = []  #: what the agent is running, so that commands for it come through here
+
+
+class LeaseReply(_Message, frozen=True):
+    ttl_seconds: float
+    held_seconds: float  #: between the request's arrival and this answer
+    grants: list[Grant] = []
+    directives: list[Directive] = []  #: only attempts that must do something (never OK)
+    drain: bool = False
+
+
+class AttemptBeat(_Message, frozen=True):
+    attempt_id: str
+    started: bool = False  #: its command has started
+    paused: bool = False
+    progress: Progress | None = None
+
+
+class Beat(_Message, frozen=True):
+    """`POST /nodes/{id}/heartbeat`: renews the leases of all attempts named. A reference agent sends an empty body."""
+
+    incarnation: str = ""
+    attempts: list[AttemptBeat] = []
+    drain: bool | None = None  #: the agent asks to be drained (it is stopping)
+
+
+class BeatReply(_Message, frozen=True):
+    ttl_seconds: float
+    directives: list[Directive] = []
+    drain: bool = False
+
+
+class Publish(_Message, frozen=True):
+    """`POST /attempts/{id}/publish`: the output is verified; may it be renamed into place? From a yes on, a cancel is too late."""
+
+    incarnation: str
+    outputs: list[OutputFile]
+
+
+class Complete(_Message, frozen=True):
+    """`POST /attempts/{id}/complete`."""
+
+    incarnation: str
+    result: Result
+
+
+class Fail(_Message, frozen=True):
+    """`POST /attempts/{id}/fail`. A canceled attempt reports with the code `canceled` once its processes are dead."""
+
+    incarnation: str
+    failure: Failure
+    result: Result | None = None
+
+
+class GiveBack(_Message, frozen=True):
+    """`POST /attempts/{id}/give-back`: without penalty, the task is queued again at once."""
+
+    incarnation: str
+    reason: str = ""
+
+
+class Logs(_Message, frozen=True):
+    """`POST /attempts/{id}/logs`: the bounded log of the attempt, replacing what was sent before."""
+
+    incarnation: str
+    text: str
+
+
+class AttemptReply(_Message, frozen=True):
+    """The answer to publish, complete, fail and give-back."""
+
+    attempt_id: str
+    state: str  #: of the attempt
+    job_state: str
+    retry: int = 0
+    max_retries: int = 0
+
+
+class UploadCreate(_Message, frozen=True):
+    """`POST /uploads`: announces bytes that will follow."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class UploadStatus(_Message, frozen=True):
+    """The answer to `POST /uploads`, `GET /uploads/{id}` and `PUT /uploads/{id}` (`Upload-Offset: n` header, bytes as body)."""
+
+    id: str
+    name: str
+    size_bytes: int
+    sha256: str
+    offset: int
+    complete: bool

@@ -1,0 +1,197 @@
+"""The bodies that people write, read by pydantic so that all faults come back at once, each with its path.
+
+Strict: a field is spelt as documented or refused by name. `planning.resolve` turns a `SubmitBody` into a `Spec`.
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+import pydantic_core
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from ffrtmp.domain import errors, spec, units
+
+
+def _parsed(parse: Callable[[object], Any], *examples: str) -> Any:
+    return [
+        BeforeValidator(parse),
+        pydantic.WithJsonSchema({"type": ["string", "number"], "examples": list(examples)}),
+    ]
+
+
+def _no_control_characters(text: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _codec(value: object) -> object:
+    aliases = {
+        "hevc": "h265",
+        "x265": "h265",
+        "h.265": "h265",
+        "x264": "h264",
+        "avc": "h264",
+        "h.264": "h264",
+    }
+    lowered = _lower(value)
+    return aliases.get(lowered, lowered) if isinstance(lowered, str) else lowered
+
+
+Bitrate = Annotated[int, *_parsed(units.bitrate_bps, "2M", "2500k", "2000000"), Field(ge=1_000, le=10_000_000_000)]
+Seconds = Annotated[float, *_parsed(units.seconds, "90", "1:30", "1h30m"), Field(le=30 * 86400)]
+PositiveSeconds = Annotated[float, *_parsed(units.seconds, "90", "1:30", "1h30m"), Field(gt=0, le=30 * 86400)]
+FrameRate = Annotated[Fraction, *_parsed(units.frame_rate, "30", "29.97", "30000/1001")]
+Resolution = Annotated[units.Resolution, *_parsed(units.resolution, "1280x720", "720p", "720")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_no_control_characters)]
+Label = Annotated[str, StringConstraints(max_length=256), AfterValidator(_no_control_characters)]
+Codec = Annotated[spec.Codec, BeforeValidator(_codec)]
+
+
+B = TypeVar("B", bound="Body")
+
+
+class Body(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+
+class AudioBody(Body):
+    codec: spec.AudioCodec = spec.AudioCodec.AUTO
+    bitrate: Bitrate | None = None
+    channels: Annotated[int, Field(ge=1, le=8)] | None = None
+    tracks: Any = None
+    loudness: Any = None
+
+
+class VerifyBody(Body):
+    level: str = "standard"
+    vmaf_min: float | None = None
+
+
+class LimitsBody(Body):
+    """The reference's `resource_limits`."""
+
+    max_cpu_percent: int | None = None
+    max_memory_mb: int | None = None
+    max_disk_mb: Annotated[int, Field(ge=1)] | None = None
+    timeout_sec: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None
+
+
+class RequiresBody(Body):
+    labels: dict[Label, Label] = Field(default={}, max_length=32)
+    encoder: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{2,40}$")] | None = None
+    min_threads: Annotated[int, Field(ge=0, le=4096)] = 0
+    min_memory_mb: Annotated[int, Field(ge=0)] = 0
+
+
+def _audio(value: object) -> object:
+    return {"codec": value} if isinstance(value, str) else value
+
+
+class ParametersBody(Body):
+    """`parameters` of a submission; `docs/job-spec.md` explains each."""
+
+    input: Text | None = None
+    start: Seconds = 0.0
+    duration: PositiveSeconds | None = None
+    output: Text | None = None
+    outputs: Any = None
+    overwrite: bool = False
+    output_mode: Annotated[str, BeforeValidator(_lower)] = "file"
+    rtmp_url: Any = None
+    rtmp_urls: Any = None
+    stream_key: Any = None
+    codec: Codec | None = None
+    container: Annotated[spec.Container, BeforeValidator(_lower)] | None = None
+    bitrate: Bitrate | None = None
+    max_bitrate: Bitrate | None = None
+    crf: Annotated[float, Field(ge=0, le=63)] | None = None
+    target_vmaf: Any = None
+    target_size: Any = None
+    two_pass: bool = False
+    preset: Annotated[spec.Preset, BeforeValidator(_lower)] | None = None
+    tune: Annotated[str, BeforeValidator(_lower)] | None = None
+    profile: Annotated[str, BeforeValidator(_lower)] | None = None
+    pixel_format: Annotated[spec.PixelFormat, BeforeValidator(_lower)] | None = None
+    resolution: Resolution | None = None
+    fps: FrameRate | None = None
+    gop_seconds: Annotated[float, Field(gt=0, le=60)] | None = None
+    hwaccel: Annotated[str, BeforeValidator(_lower)] = "auto"
+    deinterlace: Any = None
+    hdr: Any = None
+    audio: Annotated[AudioBody, BeforeValidator(_audio)] | None = None
+    subtitles: Any = None
+    metadata: Any = None
+    thumbnails: Any = None
+    ladder: Any = None
+    chunking: Annotated[str, BeforeValidator(_lower)] = "auto"
+    verify: VerifyBody = VerifyBody()
+    resource_limits: LimitsBody = LimitsBody()
+    requires: RequiresBody = RequiresBody()
+    deadline: Any = None
+    webhook: Any = None
+    tags: dict[Label, Label] = Field(default={}, max_length=32)
+    engine: Annotated[spec.Engine, BeforeValidator(_lower)] | None = None  #: the reference's CLI sends it here too
+
+
+class SubmitBody(Body):
+    """`POST /jobs`. All optional but one of `scenario` and `parameters.codec`."""
+
+    scenario: Annotated[str, StringConstraints(max_length=100)] = ""
+    confidence: Annotated[str, StringConstraints(max_length=100)] = "auto"
+    engine: Annotated[spec.Engine, BeforeValidator(_lower)] = spec.Engine.AUTO
+    queue: Annotated[spec.Queue, BeforeValidator(_lower)] = spec.Queue.DEFAULT
+    priority: Annotated[spec.Priority, BeforeValidator(_lower)] = spec.Priority.MEDIUM
+    parameters: ParametersBody = ParametersBody()
+    max_retries: Annotated[int, Field(ge=0, le=100)] | None = None
+
+
+class BatchBody(Body):
+    jobs: list[SubmitBody] = Field(min_length=1, max_length=1000)
+
+
+def parse(model: type[B], raw: bytes) -> B:
+    """Read a JSON body; every fault of it is in the InvalidInput that this raises."""
+    if not raw.strip():
+        raise errors.InvalidInput(
+            "The body is empty; send a JSON object.", code="empty_body", faults=[errors.Fault("", "is empty")]
+        )
+    try:
+        return model.model_validate_json(raw)
+    except pydantic.ValidationError as error:
+        raise errors.InvalidInput(faults=[_fault(item, model) for item in error.errors(include_url=False)]) from None
+
+
+def _fault(item: pydantic_core.ErrorDetails, model: type[Body]) -> errors.Fault:
+    path = ".".join(str(part) for part in item["loc"])
+    kind = item["type"]
+    if kind == "extra_forbidden":
+        return errors.Fault(path, f"is not a known field{_nearest(item['loc'], model)}", "unknown_field")
+    if kind == "json_invalid":
+        return errors.Fault(path, f"is not JSON: {item['msg'].removeprefix('Invalid JSON: ')}", "invalid_json")
+    message = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    value = item.get("input")
+    if isinstance(value, str | int | float) and repr(value)[:80] not in message:
+        message += f" (got {repr(value)[:80]})"
+    return errors.Fault(path, message)
+
+
+def _nearest(location: tuple[int | str, ...], model: type[Body]) -> str:
+    import difflib
+
+    fields = model.model_fields
+    for part in location[:-1]:
+        annotation = fields[str(part)].annotation if str(part) in fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)):
+            break
+        fields = annotation.model_fields
+    near = difflib.get_close_matches(str(location[-1]), fields, n=2)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
