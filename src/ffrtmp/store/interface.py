@@ -244,7 +244,7 @@ class Store(Protocol):
         """assigned/running → publishing, where no cancel is asked."""
 
     async def complete(self, attempt_id: str, node_id: str, incarnation: str, result: job.Result) -> AttemptResult:
-        """The compare-and-set that makes one attempt's output the result. Replay → the same answer; stale → Conflict."""
+        """The compare-and-set that makes one output the result. Replay → the same answer; stale → Conflict."""
 
     async def fail(
         self, attempt_id: str, node_id: str, incarnation: str, failure: errors.Failure, result: job.Result | None
@@ -254,7 +254,7 @@ class Store(Protocol):
     async def give_back(self, attempt_id: str, node_id: str, incarnation: str, reason: str) -> AttemptResult: ...
     async def put_log(self, attempt_id: str, node_id: str, text: str) -> None: ...
     async def attempt_of(self, job_id: str, node_id: str) -> str:
-        """The live attempt that a node holds of a job (the reference's protocol names only these). Conflict when it holds none."""
+        """The live attempt that a node holds of a job (the reference protocol names only these). Conflict when none."""
 
     # sweeps: any master, any time
     async def rescue(self, limit: int) -> Rescued:
