@@ -1,1 +1,1 @@
-
+"""Logs and metric definitions."""
