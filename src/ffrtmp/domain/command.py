@@ -12,7 +12,7 @@ class CommandLimits(msgspec.Struct, frozen=True, kw_only=True):
     stall_seconds: float | None = None  #: longest time between two calls of `Child.alive()` (progress)
     disk_bytes: int | None = None  #: size of everything under `watch`
     disk_reserve_bytes: int = 64 * 1024 * 1024  #: stop before the file system of `watch` has less than this
-    watch: Path | None = None  #: the scratch directory whose size counts
+    watch: tuple[Path, ...] = ()  #: files and directories whose size counts; one that is not there yet counts 0
     stop_grace_seconds: float = 5.0  #: from SIGTERM to SIGKILL
 
 

@@ -225,6 +225,12 @@ class Unavailable(FfrtmpError):
 
     code = "unavailable"
 
+    def __init__(
+        self, message: str | None = None, *, code: str | None = None, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_seconds = retry_after_seconds  #: how long the other side asked to be left alone
+
 
 class TaskError(FfrtmpError):
     """An attempt failed."""

@@ -56,7 +56,7 @@ class AudioCodec(enum.StrEnum):
 class RateMode(enum.StrEnum):
     CRF = "crf"  # constant quality, optionally capped by max_bitrate
     BITRATE = "bitrate"  # one pass to an average
-    TWO_PASS = "two_pass"
+    TWO_PASS = "two_pass"  # noqa: S105 - not a password
 
 
 class Preset(enum.StrEnum):
@@ -189,8 +189,8 @@ class Spec(_Frozen, frozen=True):
     verify: VerifyLevel = VerifyLevel.STANDARD
     limits: Limits = Limits()
     requires: Requires = Requires()
-    chunking_reason: str = ""
     keep_metadata: bool = True
+    decisions: list[str] = []  #: what was chosen for the user, and why
 
     @property
     def frame_rate(self) -> Fraction | None:

@@ -38,7 +38,7 @@ class Register(_Message, frozen=True):
     version: str = ""
 
 
-class Registered(_Message, frozen=True):
+class Registered(_Message, frozen=True, forbid_unknown_fields=False):
     """The part of the register answer that an ffrtmp agent reads (the answer also has the node's fields)."""
 
     id: str
@@ -108,6 +108,7 @@ class BeatReply(_Message, frozen=True):
 class Publish(_Message, frozen=True):
     """`POST /attempts/{id}/publish`: the output is verified; may it be renamed into place? From a yes on, a cancel is too late."""
 
+    node_id: str
     incarnation: str
     outputs: list[OutputFile]
 
@@ -115,6 +116,7 @@ class Publish(_Message, frozen=True):
 class Complete(_Message, frozen=True):
     """`POST /attempts/{id}/complete`."""
 
+    node_id: str
     incarnation: str
     result: Result
 
@@ -122,6 +124,7 @@ class Complete(_Message, frozen=True):
 class Fail(_Message, frozen=True):
     """`POST /attempts/{id}/fail`. A canceled attempt reports with the code `canceled` once its processes are dead."""
 
+    node_id: str
     incarnation: str
     failure: Failure
     result: Result | None = None
@@ -130,6 +133,7 @@ class Fail(_Message, frozen=True):
 class GiveBack(_Message, frozen=True):
     """`POST /attempts/{id}/give-back`: without penalty, the task is queued again at once."""
 
+    node_id: str
     incarnation: str
     reason: str = ""
 
@@ -137,6 +141,7 @@ class GiveBack(_Message, frozen=True):
 class Logs(_Message, frozen=True):
     """`POST /attempts/{id}/logs`: the bounded log of the attempt, replacing what was sent before."""
 
+    node_id: str
     incarnation: str
     text: str
 

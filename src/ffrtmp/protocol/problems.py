@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from ffrtmp.domain import errors
+from ffrtmp.domain.errors import Fault
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -30,7 +31,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str
     detail: str
     type: str = "about:blank"
-    errors: list[errors.Fault] = []
+    errors: list[Fault] = []
     state: str | None = None  #: for 409: the true state
     error: str = ""  #: the detail again, where the reference's programs look for it
 

@@ -1,0 +1,55 @@
+"""Spec → task graph. A plain job is one `encode`; chunked jobs will add their tasks here."""
+
+import hashlib
+from collections.abc import Callable
+
+import msgspec
+
+from ffrtmp.domain import job, spec
+
+_encoder = msgspec.json.Encoder()
+
+
+def plan(
+    what: spec.Spec,
+    *,
+    scenario: str,
+    confidence: str,
+    engine: spec.Engine,
+    queue: spec.Queue,
+    priority: spec.Priority,
+    parameters: bytes,
+    tags: dict[str, str],
+    head_start_us: int,
+    max_retries: int,
+    new_id: Callable[[], str],
+    retry_of: str | None = None,
+    idempotency_key: str | None = None,
+    body: bytes = b"",
+) -> job.NewJob:
+    """The job with its tasks, ready to be stored. `body` is hashed to recognise a repeat of `idempotency_key`."""
+    payload = _encoder.encode(what)
+    return job.NewJob(
+        id=new_id(),
+        scenario=scenario,
+        confidence=confidence,
+        engine=engine,
+        queue=queue,
+        priority=priority,
+        parameters=parameters,
+        spec=payload,
+        tasks=(
+            job.NewTask(
+                id=new_id(),
+                kind=job.TaskKind.ENCODE,
+                requires_key=what.requires.key(),
+                payload=payload,
+            ),
+        ),
+        head_start_us=head_start_us,
+        max_retries=max_retries,
+        tags=tags,
+        retry_of=retry_of,
+        idempotency_key=idempotency_key,
+        body_sha256=hashlib.sha256(body).hexdigest() if idempotency_key else "",
+    )

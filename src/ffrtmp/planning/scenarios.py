@@ -1,0 +1,65 @@
+"""Scenarios: the reference's preset names, `<height>p<fps>-<codec>` or `4K<fps>-<codec>`, with an optional `live-` before.
+
+`720p30-h264`, `1080p-h265`, `4K60-av1`, `live-4k`. A part that is left out says nothing about it.
+"""
+
+import difflib
+import functools
+import re
+from fractions import Fraction
+
+import msgspec
+
+from ffrtmp.domain import errors
+from ffrtmp.domain.spec import Codec
+from ffrtmp.domain.units import Resolution
+
+_PATTERN = re.compile(r"(live-)?(?:(\d{3,4})p|(4k))(\d{2,3})?(?:-(\w+))?", re.IGNORECASE)
+_HEIGHTS = (144, 240, 360, 480, 540, 576, 720, 1080, 1440, 2160)
+_RATES = (24, 25, 30, 48, 50, 60, 120)
+_CODECS = {**{codec.value: codec for codec in Codec}, "hevc": Codec.H265}
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scenario's name says."""
+
+    resolution: Resolution
+    fps: Fraction | None
+    codec: Codec
+    live: bool
+
+
+@functools.cache
+def known() -> tuple[str, ...]:
+    """Every name, in the spelling that messages offer."""
+    sizes = [f"{height}p" for height in _HEIGHTS] + ["4K"]
+    return tuple(
+        f"{live}{size}{rate}{codec}"
+        for live in ("", "live-")
+        for size in sizes
+        for rate in ("", *_RATES)
+        for codec in ("", *(f"-{name}" for name in _CODECS))
+    )
+
+
+@functools.cache
+def parse(name: str) -> Scenario:
+    """Raises InvalidInput that names the nearest known scenarios."""
+    match = _PATTERN.fullmatch(name.strip())
+    if match:
+        live, height, _, rate, codec = match.groups()
+        size = int(height) if height else 2160
+        if size in _HEIGHTS and (rate is None or int(rate) in _RATES) and (codec is None or codec.lower() in _CODECS):
+            return Scenario(
+                resolution=Resolution(None, size),
+                fps=Fraction(int(rate)) if rate else None,
+                codec=_CODECS[codec.lower()] if codec else Codec.H264,
+                live=bool(live),
+            )
+    # compared without case, offered in the usual spelling
+    spellings = {spelling.lower(): spelling for spelling in known()}
+    near = difflib.get_close_matches(name.strip().lower()[:40], spellings, n=3, cutoff=0.5) or ["720p30-h264"]
+    offer = ", ".join(spellings[match] for match in near)
+    raise errors.InvalidInput(
+        faults=[errors.Fault("scenario", f"{name!r} is not known; the nearest are {offer}", "unknown_scenario")]
+    )

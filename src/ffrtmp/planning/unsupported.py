@@ -1,0 +1,79 @@
+"""The one list of what a submission may name but this version cannot do yet. Each is refused with `not_supported_yet`."""
+
+from typing import Any
+
+from ffrtmp.domain.errors import Fault
+from ffrtmp.protocol import bodies
+
+CODE = "not_supported_yet"
+
+#: field of `parameters` → what to use meanwhile
+FIELDS: dict[str, str] = {
+    "outputs": "submit one job per output",
+    "rtmp_url": "write to a file with `output`",
+    "rtmp_urls": "write to a file with `output`",
+    "stream_key": "write to a file with `output`",
+    "target_vmaf": "choose a `crf`",
+    "target_size": "choose a `bitrate` with `two_pass`",
+    "deinterlace": "deinterlace before submitting",
+    "hdr": "leave it out: the picture's transfer is left as it is",
+    "subtitles": "leave it out: subtitles are not carried",
+    "metadata": "leave it out: metadata is kept",
+    "thumbnails": "leave it out",
+    "ladder": "submit one job per rung",
+    "deadline": "use `priority`",
+    "webhook": "follow `GET /events`",
+    "audio.tracks": "leave it out: the first audio track is used",
+    "audio.loudness": "leave it out: loudness is kept",
+    "verify.vmaf_min": "leave it out",
+    "resource_limits.max_cpu_percent": "limit the agent with --max-concurrent-jobs",
+    "resource_limits.max_memory_mb": "leave it out",
+}
+#: field → (values that work, what to use meanwhile)
+VALUES: dict[str, tuple[frozenset[str], str]] = {
+    "output_mode": (frozenset({"file"}), "only `file` works"),
+    "hwaccel": (frozenset({"auto", "none"}), "`auto` and `none` work"),
+    "chunking": (frozenset({"auto", "off"}), "`auto` and `off` work"),
+    "verify.level": (frozenset({"standard"}), "only `standard` works"),
+}
+#: values that name nothing at all are plain errors, not features to come
+KNOWN_VALUES: dict[str, frozenset[str]] = {
+    "output_mode": frozenset({"file", "rtmp", "stream", "hls", "dash"}),
+    "hwaccel": frozenset({"auto", "none", "nvenc", "qsv", "vaapi"}),
+    "chunking": frozenset({"auto", "on", "off"}),
+    "verify.level": frozenset({"standard", "full", "quality"}),
+}
+#: inputs and outputs that are URLs
+SCHEMES = ("http", "https", "s3", "gs", "az", "rtmp", "rtmps", "srt", "ftp", "sftp", "rtsp", "udp", "tcp")
+
+
+def _value(parameters: bodies.ParametersBody, path: str) -> Any:
+    value: Any = parameters
+    for part in path.split("."):
+        value = getattr(value, part, None)
+    return value
+
+
+def faults(parameters: bodies.ParametersBody) -> list[Fault]:
+    """A fault for each field that is set but cannot be done yet."""
+    found = [
+        Fault(f"parameters.{path}", f"is not supported yet; {instead}", CODE)
+        for path, instead in FIELDS.items()
+        if _value(parameters, path) is not None
+    ]
+    for path, (working, instead) in VALUES.items():
+        value = _value(parameters, path)
+        if value in working:
+            continue
+        if value in KNOWN_VALUES[path]:
+            found.append(Fault(f"parameters.{path}", f"{value!r} is not supported yet; {instead}", CODE))
+        else:
+            choices = ", ".join(sorted(KNOWN_VALUES[path]))
+            found.append(Fault(f"parameters.{path}", f"{value!r} is not known; choose one of {choices}"))
+    return found
+
+
+def scheme(location: str) -> str | None:
+    """The URL scheme of an input or output that needs a feature to come; None for paths."""
+    head, separator, _ = location.partition("://")
+    return head.lower() if separator and head.lower() in SCHEMES else None
