@@ -1,1 +1,1 @@
-
+"""Start, watch, limit, pause and end child processes. Nothing here knows of video or jobs."""
