@@ -33,5 +33,5 @@ def configure(level: str = "info", log_format: str | None = None) -> None:
 
 
 def get(name: str) -> Any:
-    """A logger whose lines carry `logger=name`. Typed Any: structlog builds its methods when it is configured."""
-    return structlog.get_logger(logger=name)
+    """A logger whose lines carry `component=name`. Typed Any: structlog builds its methods when it is configured."""
+    return structlog.get_logger(component=name)

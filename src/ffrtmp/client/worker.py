@@ -1,0 +1,64 @@
+"""The agent's side of the API. One try a call: the agent's session decides when to try again, because it must count its leases."""
+
+from ffrtmp.client import http
+from ffrtmp.protocol import agent
+
+#: what a long-poll may take beyond the wait that it asked for
+_POLL_MARGIN_SECONDS = 10.0
+
+
+class WorkerCalls:
+    """Mixed into `client.Client`."""
+
+    _wire: http.Http
+    _register_key: str
+
+    async def register(self, node: agent.Register) -> agent.Registered:
+        """From here on the node's own credential is used, if the master gave one."""
+        registered = await self._wire.call(
+            "POST", "/nodes/register", agent.Registered, body=node, api_key=self._register_key
+        )
+        self._wire.api_key = registered.credential or self._register_key
+        return registered
+
+    async def lease(self, node_id: str, request: agent.LeaseRequest) -> agent.LeaseReply:
+        """Blocks until there is work or a command, or `wait_seconds` are over."""
+        return await self._wire.call(
+            "POST",
+            f"/nodes/{node_id}/lease",
+            agent.LeaseReply,
+            body=request,
+            timeout=request.wait_seconds + _POLL_MARGIN_SECONDS,
+        )
+
+    async def beat(self, node_id: str, beat: agent.Beat, *, timeout: float | None = None) -> agent.BeatReply:
+        return await self._wire.call(
+            "POST",
+            f"/nodes/{node_id}/heartbeat",
+            agent.BeatReply,
+            body=beat,
+            timeout=timeout,
+        )
+
+    async def publish(self, attempt_id: str, message: agent.Publish) -> agent.AttemptReply:
+        return await self._report(attempt_id, "publish", message)
+
+    async def complete(self, attempt_id: str, message: agent.Complete) -> agent.AttemptReply:
+        return await self._report(attempt_id, "complete", message)
+
+    async def fail(self, attempt_id: str, message: agent.Fail) -> agent.AttemptReply:
+        return await self._report(attempt_id, "fail", message)
+
+    async def give_back(self, attempt_id: str, message: agent.GiveBack) -> agent.AttemptReply:
+        return await self._report(attempt_id, "give-back", message)
+
+    async def put_log(self, attempt_id: str, logs: agent.Logs) -> None:
+        await self._wire.call("POST", f"/attempts/{attempt_id}/logs", type(None), body=logs)
+
+    async def _report(self, attempt_id: str, what: str, message: object) -> agent.AttemptReply:
+        return await self._wire.call(
+            "POST",
+            f"/attempts/{attempt_id}/{what}",
+            agent.AttemptReply,
+            body=message,
+        )

@@ -1,0 +1,214 @@
+"""Files of this machine: only under the media roots, never half-written, never replaced unless that was asked.
+
+A path that a user gives is resolved with all its links and must then lie under a root. Outputs are staged beside their final
+place and renamed, so that a reader sees the old state or the whole new file.
+"""
+
+import ctypes
+import errno
+import functools
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+from ffrtmp.domain.errors import Code, TaskError
+
+STAGE_SUFFIX = ".ffrtmp-part"
+_NAME_MAX_BYTES = 255
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1  # <linux/fs.h>
+#: what a file system answers that cannot do RENAME_NOREPLACE (and a kernel before 3.15)
+_CANNOT = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
+def resolve_input(path: str, roots: Sequence[Path]) -> Path:
+    """The regular, readable file that `path` names under one of `roots` (a relative path: under the first that has it).
+
+    Raises TaskError: input_forbidden, input_missing, input_invalid. Outside of the roots nothing is said about what exists.
+    """
+    _check_text(path, Code.INPUT_FORBIDDEN, "input")
+    found: Path | None = None
+    for candidate in _candidates(path, roots):
+        found = _under(candidate, roots)
+        if found is not None and found.exists():
+            break
+    if found is None:
+        raise TaskError(Code.INPUT_FORBIDDEN, f"The input {path} is not under {_names(roots)}.")
+    try:
+        mode = found.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise TaskError(Code.INPUT_MISSING, f"The input {path} does not exist on this node.") from None
+    except OSError as error:
+        raise TaskError(Code.INPUT_FORBIDDEN, f"The input {path} cannot be read: {error.strerror}.") from error
+    if not stat.S_ISREG(mode.st_mode):
+        raise TaskError(Code.INPUT_INVALID, f"The input {path} is {_kind(mode.st_mode)}, not a file.")
+    if mode.st_size == 0:
+        raise TaskError(Code.INPUT_INVALID, f"The input {path} is empty (0 bytes).")
+    if not os.access(found, os.R_OK):
+        raise TaskError(Code.INPUT_FORBIDDEN, f"The agent's user may not read the input {path}.")
+    return found
+
+
+def resolve_output(path: str, roots: Sequence[Path], *, overwrite: bool) -> Path:
+    """Where `path` will be: in a directory that exists under one of `roots`.
+
+    Raises TaskError: output_forbidden, output_exists.
+    """
+    _check_text(path, Code.OUTPUT_FORBIDDEN, "output")
+    parent: Path | None = None
+    for candidate in _candidates(path, roots):
+        parent = _under(candidate.parent, roots)
+        if parent is not None and parent.is_dir():
+            break
+    if parent is None:
+        raise TaskError(Code.OUTPUT_FORBIDDEN, f"The output {path} is not under {_names(roots)}.")
+    if not parent.is_dir():
+        raise TaskError(Code.OUTPUT_FORBIDDEN, f"The directory of the output {path} does not exist; make it first.")
+    output = parent / PurePosixPath(path).name
+    try:
+        mode = output.lstat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise TaskError(Code.OUTPUT_FORBIDDEN, f"The output {path} cannot be written: {error.strerror}.") from error
+    if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise TaskError(Code.OUTPUT_FORBIDDEN, f"The output {path} is {_kind(mode)}; name a file.")
+    if mode is not None and not overwrite:
+        raise _exists(output)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise TaskError(Code.OUTPUT_FORBIDDEN, f"The agent's user may not write in the directory of {path}.")
+    return output
+
+
+def refuse_same_file(source: Path, output: Path) -> None:
+    """The input is never written, not under another name either. Raises TaskError: output_forbidden."""
+    if output.exists() and os.path.samefile(source, output):
+        raise TaskError(Code.OUTPUT_FORBIDDEN, f"The output {output} is the input itself; choose another name.")
+
+
+def stage_path(output: Path, attempt_id: str) -> Path:
+    """Where an attempt writes before it may publish: the same directory, so that a rename is all that is left to do."""
+    tail = f".{attempt_id}{STAGE_SUFFIX}".encode()
+    head = os.fsencode(output.name)[: _NAME_MAX_BYTES - len(tail) - 1].decode(errors="ignore").encode()
+    return output.with_name(os.fsdecode(b"." + head + tail))
+
+
+def is_stage_of(path: Path, attempt_id: str) -> bool:
+    """Whether `path` is named as `stage_path` names it: what may be swept."""
+    return path.name.startswith(".") and path.name.endswith(f".{attempt_id}{STAGE_SUFFIX}")
+
+
+def publish(stage: Path, output: Path, *, overwrite: bool) -> None:
+    """Make `stage` durable, then give it its name. Blocks for as long as the disk takes.
+
+    Raises TaskError: output_exists when something took the name meanwhile, disk_full, transfer_failed.
+    """
+    try:
+        _sync(stage)
+        if overwrite:
+            stage.replace(output)
+        else:
+            _rename_new(stage, output)
+        _sync(output.parent, os.O_DIRECTORY)
+    except FileExistsError:
+        raise _exists(output) from None
+    except OSError as error:
+        code = Code.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Code.TRANSFER_FAILED
+        raise TaskError(code, f"{output} could not be written: {error.strerror}.") from error
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal. Raises OSError."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def holds(path: Path, size_bytes: int, sha256: str) -> bool:
+    """Whether `path` is a regular file with exactly these bytes; the hash is only taken when the size is right."""
+    try:
+        found = path.lstat()
+        return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes and sha256_file(path) == sha256
+    except OSError:
+        return False
+
+
+def _check_text(path: str, code: Code, what: str) -> None:
+    parts = PurePosixPath(path).parts
+    if not parts or not PurePosixPath(path).name or path.endswith("/"):
+        raise TaskError(code, f"The {what} {path!r} names no file.")
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise TaskError(code, f"The {what} {path!r} has control characters in its name.")
+    if ".." in parts:
+        raise TaskError(code, f"The {what} {path} has '..' in it; write the path without.")
+    if path.startswith("-") or parts[-1].startswith("-"):
+        raise TaskError(code, f"The {what} {path} begins with '-', which programs take for an option; rename it.")
+    if len(os.fsencode(parts[-1])) > _NAME_MAX_BYTES:
+        raise TaskError(code, f"The name of the {what} is longer than {_NAME_MAX_BYTES} bytes.")
+
+
+def _candidates(path: str, roots: Sequence[Path]) -> list[Path]:
+    return [root / path for root in roots]  # an absolute path swallows the root
+
+
+def _under(path: Path, roots: Sequence[Path]) -> Path | None:
+    """`path` with all links resolved, when that lies under a root."""
+    try:
+        real = Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return None
+    return real if any(real.is_relative_to(os.path.realpath(root)) for root in roots) else None
+
+
+def _names(roots: Sequence[Path]) -> str:
+    if not roots:
+        return "any directory: this agent has no --media-root"
+    return "a --media-root of this agent (" + ", ".join(str(root) for root in roots) + ")"
+
+
+def _kind(mode: int) -> str:
+    kinds: tuple[tuple[Callable[[int], bool], str], ...] = (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a pipe"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"),
+        (stat.S_ISBLK, "a device"),
+        (stat.S_ISLNK, "a link"),
+    )
+    return next((name for test, name in kinds if test(mode)), "something special")
+
+
+def _exists(output: Path) -> TaskError:
+    return TaskError(Code.OUTPUT_EXISTS, f"The output {output} exists already.")
+
+
+def _sync(path: Path, flags: int = 0) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@functools.cache
+def _renameat2() -> Callable[..., int] | None:
+    try:
+        function = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    return function
+
+
+def _rename_new(stage: Path, output: Path) -> None:
+    """Rename where nothing is yet. Raises FileExistsError."""
+    rename = _renameat2()
+    if rename is not None:
+        if rename(_AT_FDCWD, os.fsencode(stage), _AT_FDCWD, os.fsencode(output), _RENAME_NOREPLACE) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in _CANNOT:
+            raise OSError(number, os.strerror(number), str(output))
+    os.link(stage, output, follow_symlinks=False)
+    stage.unlink()
