@@ -225,8 +225,8 @@ def _reason(error: BaseException) -> str:
     while seen is not None:
         if isinstance(seen, OSError) and seen.strerror and not isinstance(seen, ssl.SSLError):
             # asyncio words its own; the system's sentence is the one that people know
-            known = seen.errno is not None and seen.errno > 0
-            return (os.strerror(seen.errno) if known else seen.strerror).lower()
+            known = os.strerror(seen.errno) if seen.errno is not None and seen.errno > 0 else seen.strerror
+            return known.lower()
         seen = seen.__cause__ or seen.__context__
     text = str(error).strip()
     if "All connection attempts failed" in text:
