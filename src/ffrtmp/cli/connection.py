@@ -1,0 +1,172 @@
+"""The options of every command that talks to a master, and the frame such a command runs in."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ffrtmp.cli import base, layered, output
+
+if TYPE_CHECKING:
+    from ffrtmp.client.client import Client
+
+DEFAULT_MASTER = "localhost:8080"
+_PATH = click.Path(path_type=Path)
+
+
+class _Format(click.Choice[str]):
+    """`table` or `json`; a file name here is a misunderstanding that is worth a word."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        hint = (
+            "; it is the format of what is printed. The file that a job makes is --output-file" if "." in value else ""
+        )
+        return super().get_invalid_choice_message(value, ctx).rstrip(".") + hint + "."
+
+
+#: parameter → its declaration; `env` and `default` count at the command itself, not where it stands before the command
+_OPTIONS: tuple[tuple[str, dict[str, Any], tuple[str, ...], Any], ...] = (
+    (
+        "--master",
+        {"help": "The master: host:port (TLS is tried first) or a URL."},
+        ("FFRTMP_MASTER_URL",),
+        DEFAULT_MASTER,
+    ),
+    (
+        "--api-key",
+        {"help": "The master's key. On the master's own machine it is found without."},
+        ("FFMPEG_RTMP_API_KEY", "MASTER_API_KEY"),
+        None,
+    ),
+    ("--ca", {"type": _PATH, "help": "Certificates to trust for the master."}, ("FFRTMP_CA",), None),
+    ("--cert", {"type": _PATH, "help": "Client certificate, for a master with --mtls."}, ("FFRTMP_CERT",), None),
+    ("--key", {"type": _PATH, "help": "Key of the client certificate."}, ("FFRTMP_KEY",), None),
+    (
+        "--insecure-skip-verify",
+        {"is_flag": True, "help": "Do not check the master's certificate (development only)."},
+        ("FFRTMP_INSECURE_SKIP_VERIFY",),
+        False,
+    ),
+    (
+        "--output",
+        {"type": _Format(["table", "json"]), "help": "How to print results."},
+        ("FFRTMP_OUTPUT",),
+        "table",
+    ),
+)
+
+
+def _name(flag: str) -> str:
+    return {"--output": "output_format"}.get(flag, flag.removeprefix("--").replace("-", "_"))
+
+
+def options(*, before: bool = False, hidden: bool = False) -> list[click.Parameter]:
+    """The connection options; `before`: as they stand before the command, where they have no default of their own."""
+    made: list[click.Parameter] = [
+        base.Option(
+            [flag, _name(flag)],
+            section=base.CONNECTION,
+            hidden=hidden,
+            default=None if before else default,
+            envvar=None if before else list(env),
+            key=None if before else flag.removeprefix("--").replace("-", "_"),
+            show_default=not before and default is not None and not settings.get("is_flag"),
+            **settings,
+        )
+        for flag, settings, env, default in _OPTIONS
+    ]
+    if not before:
+        config = layered.config_option("client")
+        config.section = base.CONNECTION
+        made.append(config)
+    return made
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """Where the master is, and who asks."""
+
+    master: str
+    api_key: str = ""
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    insecure: bool = False
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator["Client"]:
+        """A client of that master. The package is loaded here: no command line is slow before it needs to be."""
+        from ffrtmp.client.client import Client
+        from ffrtmp.telemetry import logs
+
+        logs.configure("warning", "text")  # to stderr: stdout is for results
+        client = await Client.connect(
+            self.master, api_key=self.api_key, ca=self.ca, cert=self.cert, key=self.key, insecure=self.insecure
+        )
+        async with client:
+            yield client
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What a command gets: the way to the master, and the way to print."""
+
+    connection: Connection
+    out: output.Output
+
+    def open(self) -> contextlib.AbstractAsyncContextManager["Client"]:
+        return self.connection.open()
+
+
+def _value(ctx: click.Context, name: str) -> Any:
+    """The value nearest to the end of the command line; what no one wrote comes from environment, file or default."""
+    here: click.Context | None = ctx
+    while here is not None:
+        if here.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            return here.params[name]
+        here = here.parent
+    return ctx.params[name]
+
+
+def session(ctx: click.Context) -> Session:
+    return Session(
+        Connection(
+            master=_value(ctx, "master"),
+            api_key=_value(ctx, "api_key") or "",
+            ca=_value(ctx, "ca"),
+            cert=_value(ctx, "cert"),
+            key=_value(ctx, "key"),
+            insecure=bool(_value(ctx, "insecure_skip_verify")),
+        ),
+        output.Output(json=_value(ctx, "output_format") == "json"),
+    )
+
+
+class Command(base.Command):
+    """A command of the client: its callback is `async (session, **own options) -> exit code or None`."""
+
+    connects = True
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params += options()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        assert self.callback is not None
+        shared = {_name(flag) for flag, *_ in _OPTIONS}
+        own = {name: value for name, value in ctx.params.items() if name not in shared}
+        return asyncio.run(self.callback(session(ctx), **own))
+
+
+class Group(base.Group):
+    """A noun: takes the connection options before the verb too, without showing them twice."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params += options(before=True, hidden=True)

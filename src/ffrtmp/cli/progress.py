@@ -1,0 +1,171 @@
+"""Live progress on stderr: bars on a terminal, sparse lines elsewhere, nothing with --output json."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from ffrtmp.cli import output, text, watch
+from ffrtmp.domain import units
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from ffrtmp.protocol.views import JobView
+
+#: without a terminal, a job says something each time it has passed this many percent more
+_STEP = 10
+
+
+class Display(Protocol):
+    def job(self, job: "JobView", label: str) -> None:
+        """The job as it is now."""
+
+    def transfer(self, label: str, verb: str, done: int, total: int) -> None:
+        """So much of a file was sent or fetched."""
+
+    def note(self, message: str) -> None:
+        """A line for the person."""
+
+    def suspend(self) -> contextlib.AbstractContextManager[None]:
+        """The screen is free for a question."""
+
+
+class Bars:
+    """One bar for each job, as rich draws them."""
+
+    def __init__(self, out: output.Output) -> None:
+        from rich import progress
+
+        self._out = out
+        self._tasks: dict[str, TaskID] = {}
+        self._bars: Progress = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(bar_width=18),
+            progress.TextColumn("{task.percentage:>3.0f}%"),
+            progress.TextColumn("{task.fields[detail]}", markup=False),
+            console=out.messages,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            refresh_per_second=8,
+        )
+
+    def __enter__(self) -> "Bars":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def _set(self, label: str, percent: float | None, detail: str) -> None:
+        shown = _shortened(label, 28)
+        if label not in self._tasks:
+            self._tasks[label] = self._bars.add_task(shown, total=100, detail=detail)
+        self._bars.update(self._tasks[label], completed=percent or 0.0, detail=detail)
+
+    def job(self, job: "JobView", label: str) -> None:
+        percent = 100.0 if job.state == "completed" else None
+        if percent is None and job.progress_detail:
+            percent = job.progress_detail.percent
+        self._set(label, percent, detail(job))
+
+    def transfer(self, label: str, verb: str, done: int, total: int) -> None:
+        of = f"{verb} {units.human_bytes(done)} of {units.human_bytes(total)}"
+        self._set(label, 100.0 * done / total if total else 100.0, of)
+
+    def note(self, message: str) -> None:
+        self._out.say(message)
+
+    @contextlib.contextmanager
+    def suspend(self) -> Iterator[None]:
+        self._bars.stop()
+        try:
+            yield
+        finally:
+            self._bars.start()
+
+
+class Lines:
+    """For logs and pipes: a line when the state changes and at each tenth."""
+
+    def __init__(self, out: output.Output) -> None:
+        self._out = out
+        self._said: dict[str, tuple[str, int]] = {}
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def _step(self, label: str, what: str, percent: float, line: str) -> None:
+        now = (what, int(percent) // _STEP)
+        if self._said.get(label) != now:
+            self._said[label] = now
+            self._out.say(f"{label}: {line}")
+
+    def job(self, job: "JobView", label: str) -> None:
+        percent = job.progress if job.state == "running" else 0
+        self._step(label, job.state, percent, detail(job) + (f" ({job.progress}%)" if percent else ""))
+
+    def transfer(self, label: str, verb: str, done: int, total: int) -> None:
+        percent = 100.0 * done / total if total else 100.0
+        self._step(label, verb, percent, f"{verb} {percent:.0f}% of {units.human_bytes(total)}")
+
+    def note(self, message: str) -> None:
+        self._out.say(message)
+
+    @contextlib.contextmanager
+    def suspend(self) -> Iterator[None]:
+        yield
+
+
+class Silent:
+    """With --output json, stderr has notes only."""
+
+    def __init__(self, out: output.Output) -> None:
+        self._out = out
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def job(self, job: "JobView", label: str) -> None: ...
+
+    def transfer(self, label: str, verb: str, done: int, total: int) -> None: ...
+
+    def note(self, message: str) -> None:
+        self._out.say(message)
+
+    @contextlib.contextmanager
+    def suspend(self) -> Iterator[None]:
+        yield
+
+
+def display(out: output.Output) -> Bars | Lines | Silent:
+    """What suits this output."""
+    if out.json:
+        return Silent(out)
+    return Bars(out) if out.messages.is_terminal and not out.messages.is_dumb_terminal else Lines(out)
+
+
+def detail(job: "JobView") -> str:
+    """What stands beside the bar."""
+    if job.state in watch.TERMINAL:
+        took = text.taken(job)
+        if job.state == "completed":
+            verified = job.result and job.result.verdict and job.result.verdict.passed
+            return f"completed in {took}{', verified' if verified else ''}"
+        return f"{job.state}: {job.failure.message}" if job.failure else job.state
+    if job.cancel_requested:
+        return "canceling"
+    if job.state == "queued":
+        return "waiting for a node"
+    if job.state != "running":
+        return job.state
+    eta = job.progress_detail.eta_seconds if job.progress_detail else None
+    left = f" · {units.human_seconds(eta)} left" if eta is not None else ""
+    return (text.speeds(job.progress_detail) or "starting") + left
+
+
+def _shortened(label: str, width: int) -> str:
+    return label if len(label) <= width else label[: width // 2 - 1] + "…" + label[-(width - width // 2) :]

@@ -1,0 +1,244 @@
+"""The pages a person reads: one job, why it waits, lists of jobs and nodes."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ffrtmp.cli import output, text
+from ffrtmp.domain import units
+
+if TYPE_CHECKING:
+    from ffrtmp.domain.job import Verdict
+    from ffrtmp.protocol.views import AttemptView, ExplainView, JobView, OutputsView, TasksView
+
+_BAR = 30
+
+
+def jobs_table(out: output.Output, jobs: Sequence["JobView"]) -> None:
+    """A line for each job."""
+    if not jobs:
+        out.say("No jobs. Submit one: ffrtmp transcode IN OUT, or ffrtmp jobs submit --scenario 720p30-h264")
+        return
+    out.table(
+        ["#", "STATE", "%", "QUEUE", "NODE", "AGE", "TIME", "JOB"],
+        [
+            [
+                job.sequence_number,
+                output.state(job.state),
+                job.progress,
+                job.queue if job.priority == "medium" else f"{job.queue}/{job.priority}",
+                _short(job.node_name or "-", 14),
+                text.ago(job.created_at).removesuffix(" ago"),
+                text.taken(job),
+                text.what(job) + (f": {job.failure.code}" if job.failure else ""),
+            ]
+            for job in jobs
+        ],
+        right=("#", "%"),
+    )
+
+
+def job_page(out: output.Output, job: "JobView", outputs: "OutputsView | None", tasks: "TasksView | None") -> None:
+    """Everything about one job."""
+    _headline(out, job)
+    _pairs(
+        out,
+        [
+            ("Id", job.id),
+            ("Job", text.what(job)),
+            ("Asked for", _asked(job)),
+            ("Queue", f"{job.queue}, priority {job.priority}, engine {job.engine}"),
+            ("Submitted", f"{text.clock(job.created_at)} ({text.ago(job.created_at)})"),
+            ("Ran", _ran(job)),
+            ("Made by", _made_by(job)),
+            ("Retries", f"{job.retry_count} of at most {job.max_retries}" if job.retry_count else ""),
+            ("Retry of", job.retry_of or ""),
+            ("Tags", ", ".join(f"{name}={value}" for name, value in job.tags.items())),
+        ],
+    )
+    if tasks and len(tasks.attempts) > (0 if job.failure else 1):
+        _heading(out, "Attempts")
+        _attempts(out, tasks.attempts)
+    if outputs and outputs.outputs:
+        _heading(out, "Outputs")
+        out.table(
+            ["NAME", "SIZE", "WHERE"],
+            [
+                [made.name, units.human_bytes(made.size_bytes), _where(job, made.path, made.node_name)]
+                for made in outputs.outputs
+            ],
+            right=("SIZE",),
+        )
+    verdict = (outputs.verdict if outputs else None) or (job.result.verdict if job.result else None)
+    if verdict:
+        _heading(out, "Verification")
+        _verdict(out, verdict)
+    if job.failure:
+        _heading(out, "Why it failed" if job.state != "canceled" else "Why it ended")
+        out.text(f"  {job.failure.code}: {job.failure.message}")
+        out.text(f"  {job.failure.advice}")
+        if job.state != "canceled":
+            out.text(f"  Log: ffrtmp jobs logs {job.sequence_number}    Again: ffrtmp jobs retry {job.sequence_number}")
+    elif job.state in ("queued", "retrying"):
+        out.text(f"\nWhy it waits: ffrtmp jobs explain {job.sequence_number}")
+
+
+def explain_page(out: output.Output, job: "JobView", view: "ExplainView") -> None:
+    """What the spec became, why it waits, where it can run, what happened."""
+    _headline(out, job)
+    if view.waiting_reason:
+        ahead = f" {view.ahead} ready before it." if view.ahead else ""
+        eta = f" It should end in about {units.human_seconds(view.eta_seconds)}." if view.eta_seconds else ""
+        out.text(f"  Waits: {view.waiting_reason} ({view.waiting_code}).{ahead}{eta}")
+    elif view.eta_seconds:
+        out.text(f"  It should end in about {units.human_seconds(view.eta_seconds)}.")
+    _heading(out, "What it became")
+    _pairs(out, flat(view.spec))
+    if view.decisions:
+        _heading(out, "Decided for you")
+        for decision in view.decisions:
+            out.text(f"  {decision}")
+    _heading(out, "Where it can run")
+    if view.nodes:
+        out.table(
+            ["NODE", "STATUS", "FITS", "WHY NOT"],
+            [
+                [
+                    _short(node.node_name, 24),
+                    output.state(node.status),
+                    "yes" if node.fits else "no",
+                    "; ".join(node.unmet),
+                ]
+                for node in view.nodes
+            ],
+        )
+    else:
+        out.text("  No node is registered. Start an agent: ffrtmp agent --register --master URL")
+    if view.history:
+        _heading(out, "What happened")
+        for line in view.history:
+            out.text(f"  {line}")
+
+
+def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested JSON as dotted names, in order."""
+    if isinstance(value, dict):
+        return [pair for name, item in value.items() for pair in flat(item, f"{prefix}.{name}" if prefix else name)]
+    if isinstance(value, list):
+        return [(prefix, ", ".join(map(str, value)))]
+    return [(prefix, "yes" if value is True else "no" if value is False else str(value))]
+
+
+def spec_pairs(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """A resolved spec for a dry run."""
+    return flat({name: item for name, item in spec.items() if name != "decisions"})
+
+
+def pairs(out: output.Output, rows: Iterable[tuple[str, str]]) -> None:
+    _pairs(out, rows)
+
+
+def _headline(out: output.Output, job: "JobView") -> None:
+    from rich.text import Text
+
+    percent = 100.0 if job.state == "completed" else float(job.progress)
+    filled = round(_BAR * percent / 100)
+    style = output.STATE_STYLE.get(job.state, "")
+    line = Text(f"Job {job.sequence_number}  ", style="bold")
+    line.append(job.state + (" (canceling)" if job.cancel_requested and not job.completed_at else ""), style=style)
+    out.show(line)
+    bar = Text("  ")
+    bar.append("━" * filled, style=style or "bold")
+    bar.append("─" * (_BAR - filled), style="dim")
+    bar.append(f"  {percent:.0f}%  ")
+    if not job.completed_at and job.progress_detail:
+        eta = job.progress_detail.eta_seconds
+        left = f" · {units.human_seconds(eta)} left" if eta is not None else ""
+        bar.append(text.speeds(job.progress_detail) + left)
+    out.show(bar)
+
+
+def _heading(out: output.Output, title: str) -> None:
+    from rich.text import Text
+
+    out.show(Text(f"\n{title}", style="bold"))
+
+
+def _pairs(out: output.Output, rows: Iterable[tuple[str, str]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        if value != "":
+            table.add_row(output.cell(f"  {name}"), output.cell(value))
+    out.show(table)
+
+
+def _asked(job: "JobView") -> str:
+    said = [f"scenario={job.scenario}"] if job.scenario else []
+    said += [f"{name}={value}" for name, value in flat(job.parameters) if name.split(".")[0] not in ("tags", "engine")]
+    return " ".join(said)
+
+
+def _ran(job: "JobView") -> str:
+    if not job.started_at:
+        return ""
+    took = text.taken(job)
+    where = f" on {job.node_name}" if job.node_name else ""
+    return f"{took}{where}, from {text.clock(job.started_at)}" + (
+        f" to {text.clock(job.completed_at)}" if job.completed_at else ""
+    )
+
+
+def _made_by(job: "JobView") -> str:
+    made = job.result
+    if made is None:
+        return ""
+    parts = [
+        f"{made.encoder or 'encoder unknown'}{f' ({made.engine.value})' if made.engine else ''}",
+        f"{made.frames} frames" if made.frames is not None else "",
+        f"{made.speed:.2f}x real time" if made.speed else "",
+        f"{made.cpu_seconds:.1f} s of CPU" if made.cpu_seconds else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _attempts(out: output.Output, attempts: Sequence["AttemptView"]) -> None:
+    out.table(
+        ["#", "NODE", "STATE", "TIME", "ENCODER", "WHAT HAPPENED"],
+        [
+            [
+                attempt.number,
+                _short(attempt.node_name, 20),
+                output.state(attempt.state),
+                text.between(attempt.started_at or attempt.assigned_at, attempt.finished_at),
+                attempt.result.encoder if attempt.result else "",
+                f"{attempt.failure.code}: {attempt.failure.message}" if attempt.failure else "",
+            ]
+            for attempt in attempts
+        ],
+        right=("#",),
+    )
+
+
+def _verdict(out: output.Output, verdict: "Verdict") -> None:
+    from rich.text import Text
+
+    checks = dict(verdict.checks)
+    line = Text("  passed" if verdict.passed else "  not passed", style="green" if verdict.passed else "red")
+    line.append(f"  (level {verdict.level}, {units.human_seconds(verdict.seconds)})", style="dim")
+    out.show(line)
+    _pairs(out, flat(checks))
+    for problem in verdict.problems:
+        out.text(f"  ! {problem}")
+
+
+def _where(job: "JobView", path: str | None, node: str | None) -> str:
+    if path:
+        return f"{path} on {node}" if node else path
+    return f"ffrtmp jobs download {job.sequence_number}"
+
+
+def _short(name: str, width: int) -> str:
+    return name if len(name) <= width else name[: width - 1] + "…"

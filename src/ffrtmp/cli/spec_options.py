@@ -1,0 +1,146 @@
+"""The options that say what to make: one table, used by `jobs submit` and `transcode`.
+
+Values go to the master as they were written (`2M`, `1:30`, `29.97`): it reads them, and names each that is wrong. Its faults
+come back with JSON paths; `as_options` turns these into the options that a person typed.
+"""
+
+import dataclasses
+from typing import Any
+
+import click
+
+from ffrtmp.cli import base, parameters
+from ffrtmp.domain import errors
+
+INPUT, VIDEO, AUDIO, RUNNING = "Input", "Picture", "Audio", "How it runs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """`path`: where the value stands in `parameters` of the body."""
+
+    flag: str
+    path: str
+    help: str
+    section: str
+    type: Any = None
+    multiple: bool = False
+    switch: bool = False
+
+    @property
+    def name(self) -> str:
+        return "spec_" + self.flag.removeprefix("--").replace("-", "_")
+
+    def option(self) -> base.Option:
+        settings: dict[str, Any] = {"help": self.help, "section": self.section}
+        if self.switch:
+            settings["is_flag"] = True
+        elif self.multiple:
+            settings.update(multiple=True, type=self.type)
+        else:
+            settings["type"] = self.type or click.STRING
+            if settings["type"] is click.STRING:
+                settings["metavar"] = "VALUE"
+        return base.Option([self.flag, self.name], **settings)
+
+
+def _choice(*names: str) -> Any:
+    return click.Choice(names, case_sensitive=False)
+
+
+FIELDS: tuple[Field, ...] = (
+    Field("--start", "start", "Begin here: 90, 1:30, 0:01:30.5.", INPUT),
+    Field("--duration", "duration", "Take this much: 120, 2:00, 1h30m.", INPUT),
+    Field("--codec", "codec", "Video codec; hevc is h265.", VIDEO, _choice("h264", "h265", "hevc", "vp8", "vp9", "av1")),
+    Field("--container", "container", "Default: from the file name, else the codec's usual one.", VIDEO,
+          _choice("mp4", "mkv", "webm", "ts")),
+    Field("--crf", "crf", "Constant quality: 0 best; h264 and h265 to 51, others to 63.", VIDEO, click.FLOAT),
+    Field("--bitrate", "bitrate", "Average bitrate: 2M, 2500k.", VIDEO),
+    Field("--max-bitrate", "max_bitrate", "Cap for the bitrate, with --crf or --bitrate.", VIDEO),
+    Field("--two-pass", "two_pass", "Two passes: hits --bitrate better, takes longer.", VIDEO, switch=True),
+    Field("--preset", "preset", "Speed against size, in x264's words for every codec. Default: medium.", VIDEO,
+          _choice("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")),
+    Field("--tune", "tune", "What the codec tunes for: film, animation, grain, zerolatency...", VIDEO),
+    Field("--profile", "profile", "Codec profile: main, high, main10...", VIDEO),
+    Field("--pixel-format", "pixel_format", "Pixel format. Default: as the input, where the codec takes it.", VIDEO,
+          _choice("yuv420p", "yuv422p", "yuv444p", "yuv420p10le")),
+    Field("--resolution", "resolution", "Picture size: 1280x720, or a height, 720p; the width follows.", VIDEO),
+    Field("--fps", "fps", "Frame rate: 30, 29.97, 30000/1001.", VIDEO),
+    Field("--gop-seconds", "gop_seconds", "Longest time between keyframes.", VIDEO, click.FLOAT),
+    Field("--hwaccel", "hwaccel", "Hardware encoding: auto, none.", VIDEO),
+    Field("--audio", "audio.codec", "auto copies where it can; none drops it.", AUDIO,
+          _choice("auto", "copy", "aac", "opus", "none")),
+    Field("--audio-bitrate", "audio.bitrate", "Audio bitrate: 128k.", AUDIO),
+    Field("--audio-channels", "audio.channels", "1 mono, 2 stereo, 6 5.1.", AUDIO, click.IntRange(1, 8)),
+    Field("--require-label", "requires.labels", "Only nodes with this label (may be repeated).", RUNNING,
+          parameters.LABEL, multiple=True),
+    Field("--require-encoder", "requires.encoder", "Only nodes where this encoder works, e.g. libsvtav1.", RUNNING),
+    Field("--min-threads", "requires.min_threads", "Only nodes with so many CPU threads.", RUNNING, click.IntRange(0)),
+    Field("--min-memory", "requires.min_memory_mb", "Only nodes with so much memory, in MiB.", RUNNING, click.IntRange(0)),
+    Field("--time-limit", "resource_limits.timeout_sec", "End an attempt that takes longer than this.", RUNNING,
+          parameters.DURATION),
+    Field("--max-disk", "resource_limits.max_disk_mb", "Most disk space an attempt may use, in MiB.", RUNNING,
+          click.IntRange(1)),
+    Field("--tag", "tags", "key=value to find the job by (may be repeated).", RUNNING, parameters.LABEL, multiple=True),
+)  # fmt: skip
+#: options of the submission itself, outside `parameters`
+SUBMISSION: tuple[Field, ...] = (
+    Field("--scenario", "scenario", "A preset by name: 720p30-h264, 1080p-av1, 4K60-h265.", VIDEO),
+    Field("--engine", "engine", "auto, ffmpeg or gstreamer.", RUNNING, _choice("auto", "ffmpeg", "gstreamer")),
+    Field("--queue", "queue", "live goes before default, default before batch.", RUNNING,
+          _choice("live", "default", "batch")),
+    Field("--priority", "priority", "high, medium or low, within the queue.", RUNNING, _choice("high", "medium", "low")),
+    Field("--retries", "max_retries", "New attempts after a failure that another try can mend.", RUNNING,
+          click.IntRange(0, 100)),
+    Field("--confidence", "confidence", "A word of the reference's body; stored, without effect.", RUNNING),
+)  # fmt: skip
+
+
+def options(fields: tuple[Field, ...] = SUBMISSION + FIELDS) -> list[click.Parameter]:
+    order = (INPUT, VIDEO, AUDIO, RUNNING)
+    return [field.option() for field in sorted(fields, key=lambda field: order.index(field.section))]
+
+
+def take(values: dict[str, Any]) -> dict[str, Any]:
+    """The body that the options say; takes them out of `values`. What was not given is left out."""
+    body: dict[str, Any] = {}
+    for field in SUBMISSION:
+        if (value := values.pop(field.name, None)) is not None:
+            body[field.path] = value
+    given: dict[str, Any] = {}
+    for field in FIELDS:
+        value = values.pop(field.name, None)
+        if value is None or value == () or (field.switch and not value):
+            continue
+        *parents, leaf = field.path.split(".")
+        where = given
+        for parent in parents:
+            where = where.setdefault(parent, {})
+        where[leaf] = dict(value) if field.multiple else value
+    if given:
+        body["parameters"] = given
+    return body
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` counts where both say something."""
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        merged[name] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+#: JSON path → the option that a person typed
+_BY_PATH = {f"parameters.{field.path}": field.flag for field in FIELDS} | {
+    field.path: field.flag for field in SUBMISSION
+}
+
+
+def as_options(error: errors.InvalidInput, more: dict[str, str] | None = None) -> errors.InvalidInput:
+    """The same refusal, with the options' names in the place of JSON paths."""
+    known = {**_BY_PATH, **(more or {})}
+    faults = [errors.Fault(known.get(fault.path, fault.path), fault.message, fault.code) for fault in error.faults]
+    if len(faults) == 1:
+        return errors.InvalidInput(faults=faults, code=error.code)
+    return errors.InvalidInput(str(error).replace(" under `errors`", " below"), faults=faults, code=error.code)

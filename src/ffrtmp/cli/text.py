@@ -1,0 +1,77 @@
+"""How values are written for people. Times of the API are RFC 3339 in UTC; people get their own clock."""
+
+import datetime
+from typing import TYPE_CHECKING
+
+from ffrtmp.domain import units
+
+if TYPE_CHECKING:
+    from ffrtmp.domain.job import Progress
+    from ffrtmp.protocol.views import JobView
+
+
+def moment(stamp: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(stamp)
+
+
+def clock(stamp: str) -> str:
+    """`2026-01-05 13:00:07`, in this machine's time zone."""
+    return moment(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def ago(stamp: str) -> str:
+    """`12s ago`, `3 min ago`, `5 h ago`, `2 d ago`."""
+    passed = (datetime.datetime.now(datetime.UTC) - moment(stamp)).total_seconds()
+    for limit, size, unit in ((90, 1, "s"), (5400, 60, " min"), (129600, 3600, " h")):
+        if passed < limit:
+            return f"{max(0, round(passed / size))}{unit} ago"
+    return f"{round(passed / 86400)} d ago"
+
+
+def taken(job: "JobView") -> str:
+    """How long it ran, or has run so far."""
+    if not job.started_at:
+        return ""
+    end = moment(job.completed_at) if job.completed_at else datetime.datetime.now(datetime.UTC)
+    return units.human_seconds(max(0.0, (end - moment(job.started_at)).total_seconds()))
+
+
+def between(start: str | None, end: str | None) -> str:
+    if not start or not end:
+        return ""
+    return units.human_seconds(max(0.0, (moment(end) - moment(start)).total_seconds()))
+
+
+def bitrate(bps: float) -> str:
+    return f"{bps / 1e6:.1f} Mb/s" if bps >= 1e6 else f"{bps / 1e3:.0f} kb/s"
+
+
+def memory(size: int) -> str:
+    """In powers of 1024, as memory is sold."""
+    return f"{size / 1024**3:.1f} GiB"
+
+
+def what(job: "JobView") -> str:
+    """The job in few words: its scenario, or its codec, and its file."""
+    name = str(job.parameters.get("input") or "generated clip")
+    name = job.tags.get("file") or name.removeprefix("file://").rsplit("/", 1)[-1]
+    made = job.scenario or str(job.parameters.get("codec") or "")
+    return f"{name} → {made}" if made else name
+
+
+def name(job: "JobView") -> str:
+    return f"job {job.sequence_number}"
+
+
+def speeds(progress: "Progress | None") -> str:
+    """`encode · 31.2 fps · 1.3x · 2.1 Mb/s`, as far as it is known."""
+    if progress is None:
+        return ""
+    parts = [
+        progress.phase,
+        f"{progress.fps:.1f} fps" if progress.fps else "",
+        f"{progress.speed:.2f}x" if progress.speed else "",
+        bitrate(progress.bitrate_bps) if progress.bitrate_bps else "",
+        f"{progress.dropped_frames} dropped" if progress.dropped_frames else "",
+    ]
+    return " · ".join(part for part in parts if part)
