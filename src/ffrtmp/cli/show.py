@@ -242,3 +242,22 @@ def _where(job: "JobView", path: str | None, node: str | None) -> str:
 
 def _short(name: str, width: int) -> str:
     return name if len(name) <= width else name[: width - 1] + "…"
+
+
+def made_table(out: output.Output, rows: Sequence[tuple[str, "JobView"]]) -> None:
+    """What was made, a line for each file."""
+    out.table(
+        ["SIZE", "FRAMES", "TIME", "SPEED", "VERIFIED", "OUTPUT"],
+        [
+            [
+                units.human_bytes(sum(file.size_bytes for file in job.result.outputs)) if job.result else "",
+                job.result.frames if job.result and job.result.frames is not None else "",
+                text.taken(job),
+                f"{job.result.speed:.2f}x" if job.result and job.result.speed else "",
+                "yes" if job.result and job.result.verdict and job.result.verdict.passed else "no",
+                path,
+            ]
+            for path, job in rows
+        ],
+        right=("SIZE", "FRAMES", "TIME", "SPEED"),
+    )

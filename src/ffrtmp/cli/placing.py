@@ -1,0 +1,96 @@
+"""Whether `transcode` uses files where they are or sends them: pure decisions over paths and nodes.
+
+A path is used in place only when every node that may get the job surely sees the same file: the master is on this machine, and
+each live node is too and has a media root around both the input and the output. Everything else is uploaded, which is right
+everywhere.
+"""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ffrtmp.domain import spec
+
+if TYPE_CHECKING:
+    from ffrtmp.protocol.views import NodeView
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a master's URL names this machine for sure."""
+    return _loopback(urlsplit(url).hostname or "")
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_here(node: "NodeView", hostname: str) -> bool:
+    """Whether a node is this machine, as its address says."""
+    host = urlsplit(node.address if "//" in node.address else f"//{node.address}").hostname or ""
+    return _loopback(host) or host.lower() == hostname.lower()
+
+
+def why_upload(
+    url: str, nodes: Sequence["NodeView"], paths: Iterable[Path], hostname: str = socket.gethostname()
+) -> str | None:
+    """The reason why files must be sent; None when they can be used in place."""
+    if not is_loopback(url):
+        return "the master is another machine"
+    live = [node for node in nodes if node.status != "offline"]
+    if not live:
+        return "no node is there yet to use them in place"
+    for node in live:
+        if not is_here(node, hostname):
+            return f"node {node.name} may run it and is another machine"
+        if not all(any(_inside(path, root) for root in node.media_roots) for path in paths):
+            return f"not all paths are under the media roots of node {node.name}"
+    return None
+
+
+def _inside(path: Path, root: str) -> bool:
+    resolved = Path(os.path.realpath(path))
+    return resolved.is_relative_to(os.path.realpath(root))
+
+
+def destinations(
+    inputs: Sequence[Path], out: str, *, container: str | None, codec: str | None
+) -> list[tuple[Path, Path]]:
+    """(input, output) pairs. Raises ValueError with a sentence.
+
+    `out` is a directory when it is one, ends in a slash, or several inputs go there; then each output has its input's name
+    and the extension of the container.
+    """
+    target = Path(out)
+    if target.is_dir() or out.endswith("/") or len(inputs) > 1:
+        if target.exists() and not target.is_dir():
+            raise ValueError(f"{out} is a file; several inputs need a directory to go to")
+        extension = container or ("webm" if codec in ("vp8", "vp9") else "mp4")
+        pairs = [(path, target / f"{path.stem}.{extension}") for path in inputs]
+    else:
+        if target.suffix.lower() not in spec.EXTENSIONS and container is None:
+            known = ", ".join(spec.EXTENSIONS)
+            raise ValueError(f"{out}: the extension {target.suffix!r} is not one of {known}; or name a --container")
+        pairs = [(inputs[0], target)]
+    seen: dict[Path, Path] = {}
+    for source, made in pairs:
+        if made in seen:
+            raise ValueError(f"{seen[made]} and {source} would both become {made}; transcode them apart")
+        seen[made] = source
+        if os.path.realpath(source) == os.path.realpath(made):
+            raise ValueError(f"{made} is the input itself; the source is never written")
+    return pairs
+
+
+def usual_codec(made: Path, container: str | None) -> str:
+    """The codec when none was named: h264 plays everywhere, WebM needs VP9."""
+    chosen = container or spec.EXTENSIONS.get(made.suffix.lower(), spec.Container.MP4)
+    return "vp9" if chosen == "webm" else "h264"

@@ -1,0 +1,134 @@
+"""`ffrtmp transcode IN [IN...] OUT`: the whole way of a file, from this machine and back to it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ffrtmp.cli import base, connection, dry_run, placing, spec_options, transcoding
+from ffrtmp.domain import errors
+
+if TYPE_CHECKING:
+    from ffrtmp.client.client import Client
+
+_OPTIONS: list[click.Parameter] = [
+    *spec_options.options(),
+    base.Option(["--overwrite"], is_flag=True, help="Replace outputs that exist."),
+    base.Option(
+        ["--upload/--no-upload"],
+        default=None,
+        help="Send the files to the master, or use them where they are. Default: in place if this machine surely runs the job.",
+    ),
+    base.Option(["--detach", "-d"], is_flag=True, help="Submit and return; the jobs go on."),
+    base.Option(["--dry-run", "dry"], is_flag=True, help="Only show what each file would become."),
+]
+
+
+@click.command(
+    "transcode",
+    cls=connection.Command,
+    params=_OPTIONS,
+    examples=[
+        "ffrtmp transcode holiday.mov holiday.mp4",
+        "ffrtmp transcode talk.mkv talk.webm --codec av1 --crf 30 --resolution 720p",
+        "ffrtmp transcode *.mov small/ --codec h265 --preset fast --audio aac",
+        "ffrtmp transcode in.mp4 out.mp4 --bitrate 3M --two-pass --master farm.local:8080",
+    ],
+    notes="OUT is a file, or a directory for several inputs. Without --codec and --scenario it is h264, or vp9 for .webm. "
+    "Each output is verified before it appears under its name; the input is never written. Ctrl-C asks whether to detach "
+    "or cancel; with no terminal to ask at, a second Ctrl-C cancels.",
+)
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+@click.argument("out", metavar="OUT")
+async def command(
+    session: connection.Session,
+    inputs: tuple[str, ...],
+    out: str,
+    overwrite: bool,
+    upload: bool | None,
+    detach: bool,
+    dry: bool,
+    **values: Any,
+) -> int | None:
+    """Transcode files and watch: IN [IN...] OUT."""
+    asked = spec_options.take(values)
+    items = _items(inputs, out, asked, overwrite=overwrite)
+    try:
+        # every fault of the request shows before a byte is sent
+        specs = [dry_run.resolve(spec_options.merge(item.body, _nominal(item))) for item in items]
+    except errors.InvalidInput as error:
+        raise spec_options.as_options(error, {"parameters.output": "OUT", "parameters.input": "IN"}) from None
+    if dry:
+        _show(session, items, specs)
+        return None
+    async with session.open() as client:
+        return await _run(session, client, items, upload=upload, detach=detach)
+
+
+def _nominal(item: transcoding.Item) -> dict[str, Any]:
+    return {"parameters": {"input": f"./{item.source.name}", "output": f"./{item.target.name}"}}
+
+
+def _items(inputs: tuple[str, ...], out: str, asked: dict[str, Any], *, overwrite: bool) -> list[transcoding.Item]:
+    given = asked.get("parameters", {})
+    scenario = str(asked.get("scenario") or "")
+    codec = given.get("codec") or next((name for name in ("vp8", "vp9") if scenario.lower().endswith(f"-{name}")), None)
+    container = given.get("container")
+    try:
+        pairs = placing.destinations([Path(name) for name in inputs], out, container=container, codec=codec)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
+    items = []
+    for source, target in pairs:
+        _check_input(source)
+        if os.path.lexists(target) and not overwrite:
+            raise errors.Conflict(f"{target} exists; choose another name, or give --overwrite.", code="output_exists")
+        body = spec_options.merge(asked, {"parameters": {"overwrite": True} if overwrite else {}})
+        if not codec and not scenario:
+            body["parameters"]["codec"] = placing.usual_codec(target, container)
+        items.append(transcoding.Item(source, target, body))
+    return items
+
+
+def _check_input(source: Path) -> None:
+    if source.is_dir():
+        raise click.UsageError(f"{source} is a directory; give its files, e.g. {source}/*.mp4.")
+    if not source.exists():
+        raise errors.NotFound(f"There is no file {source}.", code="input_missing")
+    if not os.access(source, os.R_OK):
+        raise click.UsageError(f"{source} cannot be read; check its permissions.")
+    if source.stat().st_size == 0:
+        raise click.UsageError(f"{source} is empty.")
+
+
+def _show(session: connection.Session, items: list[transcoding.Item], specs: list[dict[str, Any]]) -> None:
+    if session.out.json:
+        session.out.document({"specs": specs, "count": len(specs)})
+        return
+    for item, spec in zip(items, specs, strict=True):
+        dry_run.page(session.out, f"{item.source} would become {item.target}", spec)
+
+
+async def _run(
+    session: connection.Session,
+    client: "Client",
+    items: list[transcoding.Item],
+    *,
+    upload: bool | None,
+    detach: bool,
+) -> int:
+    for item in items:
+        item.target.parent.mkdir(parents=True, exist_ok=True)
+    if upload is None:
+        nodes = (await client.nodes()).nodes
+        why = placing.why_upload(
+            client.base_url, nodes, [path for item in items for path in (item.source, item.target.parent)]
+        )
+        upload = why is not None
+        if why and detach:
+            session.out.say(f"The files are uploaded, because {why}.")
+    run = transcoding.Run(session, client, items, upload=upload, detach=detach)
+    code = await run.go()
+    run.report()
+    return code

@@ -1,0 +1,221 @@
+"""What `transcode` does for each file: send, submit, follow, fetch. Several files at once, each on its own."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ffrtmp.cli import connection, exits, interrupt, output, progress, show, spec_options, text, watch
+from ffrtmp.domain import errors, spec
+
+if TYPE_CHECKING:
+    from ffrtmp.client.client import Client
+    from ffrtmp.protocol.views import JobView
+
+#: files that are sent or fetched at the same time
+_TRANSFERS = 3
+
+
+@dataclasses.dataclass
+class Item:
+    """One file. `job` and `error` come while it runs."""
+
+    source: Path
+    target: Path
+    body: dict[str, Any]
+    job: "JobView | None" = None
+    error: Exception | None = None
+    fetched: bool = False
+
+    @property
+    def label(self) -> str:
+        return self.target.name
+
+    @property
+    def done(self) -> bool:
+        return self.job is not None and self.job.state == "completed" and self.error is None
+
+
+class Run:
+    def __init__(
+        self, session: connection.Session, client: "Client", items: list[Item], *, upload: bool, detach: bool
+    ) -> None:
+        self._session = session
+        self._client = client
+        self._items = items
+        self._upload = upload
+        self._detach = detach
+        self._detached = False
+        self._transfers = asyncio.Semaphore(_TRANSFERS)
+        self._watcher = watch.Watcher(client, notice=session.out.say, growing=True)
+        self._ended: dict[str, asyncio.Future[JobView]] = {}
+        self._display: progress.Display
+
+    async def go(self) -> exits.Exit:
+        """All files, to the end or to Ctrl-C."""
+        out = self._session.out
+        interrupts = interrupt.Interrupts(out.say, ask=sys.stdin.isatty() and out.messages.is_terminal)
+        with interrupts.installed(), progress.display(out) as self._display:
+            work = asyncio.create_task(self._all())
+            asked = asyncio.create_task(interrupts.decide(self._display.suspend))
+            try:
+                await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
+                if not work.done():
+                    return await self._leave(work, asked.result())
+            finally:
+                asked.cancel()
+        await work
+        return exits.Exit.OK if self._detach or all(item.done for item in self._items) else self._failure()
+
+    def _failure(self) -> exits.Exit:
+        """A file that could not be sent or submitted tells its own reason, where it is the only kind."""
+        codes = {exits.of(item.error) if item.error else exits.Exit.FAILED for item in self._items if not item.done}
+        return codes.pop() if len(codes) == 1 else exits.Exit.FAILED
+
+    async def _leave(self, work: "asyncio.Task[None]", choice: interrupt.Choice) -> exits.Exit:
+        out = self._session.out
+        work.cancel()
+        await asyncio.wait([work])
+        submitted = [item for item in self._items if item.job and item.job.state not in watch.TERMINAL]
+        if choice is interrupt.Choice.DETACH:
+            self._detached = True
+            return exits.Exit.INTERRUPTED
+        for item in submitted:
+            assert item.job is not None
+            try:
+                item.job = (await self._client.cancel(item.job.id)).job
+            except errors.FfrtmpError as error:
+                out.say(f"{item.label}: {error}")
+        return exits.Exit.INTERRUPTED
+
+    async def _all(self) -> None:
+        following = asyncio.create_task(self._follow())
+        pipelines = [asyncio.create_task(self._submitted(item)) for item in self._items]
+        try:
+            # the master may go away for good while files wait for it
+            gathered: asyncio.Future[Any] = asyncio.gather(*pipelines)
+            waits: list[asyncio.Future[Any]] = [gathered, following]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if following.done() and (error := following.exception()):
+                raise error
+            await gathered
+        finally:
+            for task in (*pipelines, following):
+                task.cancel()
+            await asyncio.gather(*pipelines, following, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        by_job: dict[str, Item] = {}
+        async with contextlib.aclosing(self._watcher.changes()) as changes:  # type: ignore[type-var]
+            async for job in changes:
+                if job.id not in by_job:
+                    by_job.update({item.job.id: item for item in self._items if item.job})
+                item = by_job[job.id]
+                item.job = job
+                self._display.job(job, item.label)
+                if job.state in watch.TERMINAL and not self._ended[job.id].done():
+                    self._ended[job.id].set_result(job)
+
+    async def _submitted(self, item: Item) -> None:
+        """The way of one file. What stops it is kept with it and does not stop the others."""
+        try:
+            await self._send_and_submit(item)
+            if self._detach or item.job is None:
+                return
+            ended = self._ended[item.job.id] = asyncio.get_running_loop().create_future()
+            self._watcher.add(item.job)
+            self._display.job(item.job, item.label)
+            if item.job.state not in watch.TERMINAL:
+                item.job = await ended
+            if self._upload and item.job.state == "completed":
+                await self._fetch(item)
+        except (errors.FfrtmpError, OSError) as error:
+            item.error = error
+
+    async def _send_and_submit(self, item: Item) -> None:
+        where: dict[str, Any] = {"tags": {"file": item.source.name[:256]}}
+        if self._upload:
+            async with self._transfers:
+                sent = await self._client.upload(
+                    item.source,
+                    on_progress=lambda done, total: self._display.transfer(item.label, "sent", done, total),
+                )
+            where["input"] = f"upload:{sent.id}"
+            suffix = item.target.suffix.lower()
+            if suffix in spec.EXTENSIONS:
+                where["container"] = item.body["parameters"].get("container") or spec.EXTENSIONS[suffix].value
+        else:
+            where |= _in_place(item)
+        body = spec_options.merge({"parameters": where}, item.body)
+        try:
+            item.job = await self._client.submit(body, idempotency_key=secrets.token_urlsafe(18))
+        except errors.InvalidInput as error:
+            raise spec_options.as_options(error, {"parameters.output": "OUT", "parameters.input": "IN"}) from None
+
+    async def _fetch(self, item: Item) -> None:
+        assert item.job is not None
+        async with self._transfers:
+            await self._client.download(
+                item.job.id,
+                None,
+                item.target,
+                overwrite=bool(item.body["parameters"].get("overwrite")),
+                on_progress=lambda done, total: self._display.transfer(item.label, "fetched", done, total),
+            )
+        item.fetched = True
+        self._display.job(item.job, item.label)
+
+    def report(self) -> None:
+        """What became of each file."""
+        out = self._session.out
+        if out.json:
+            out.document({"files": [self._row(item) for item in self._items], "count": len(self._items)})
+            return
+        for item in self._items:
+            if item.error:
+                for line in output.error_lines(item.error):
+                    out.say(f"{item.label}: {line}")
+            elif item.job and item.job.state not in watch.TERMINAL:
+                self._still_running(item, item.job)
+            elif item.job and item.job.failure:
+                out.say(f"{item.label}: {item.job.state}: {item.job.failure.code}: {item.job.failure.message}")
+                if item.job.state != "canceled":
+                    out.say(f"  {item.job.failure.advice}")
+            elif item.job and not item.done:
+                out.say(f"{item.label}: {item.job.state}")
+        made = [item for item in self._items if item.done]
+        if made and not self._detach:
+            show.made_table(out, [(str(item.target), item.job) for item in made if item.job])
+
+    def _still_running(self, item: Item, job: "JobView") -> None:
+        out = self._session.out
+        if job.cancel_requested:
+            out.say(f"{item.label}: {text.name(job)} is being canceled")
+            return
+        out.text(f"{item.label}: {text.name(job)} is {job.state}  ({job.id})")
+        out.say(f"  Watch it: ffrtmp jobs status {job.sequence_number} --follow")
+        if self._upload:
+            out.say(f"  Fetch it: ffrtmp jobs download {job.sequence_number} --to {item.target}")
+
+    def _row(self, item: Item) -> dict[str, Any]:
+        row: dict[str, Any] = {"input": str(item.source), "output": str(item.target)}
+        row["state"] = item.job.state if item.job else "not_submitted"
+        if item.job:
+            row["job"] = item.job
+        if item.error:
+            row["error"] = str(item.error)
+        if item.done:
+            row["size_bytes"] = item.target.stat().st_size if item.target.exists() else None
+        return row
+
+
+def _in_place(item: Item) -> dict[str, str]:
+    """Paths as the agent sees them: whole, with no link left in the directory."""
+    return {
+        "input": os.path.realpath(item.source),
+        "output": os.path.join(os.path.realpath(item.target.parent), item.target.name),
+    }
