@@ -26,7 +26,7 @@ _MARGIN_SHARE = 0.1
 _FOLLOW_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 5.0
 _FIRST_BACKOFF_SECONDS = 0.1
-#: an empty answer sooner than this is no long-poll: do not spin
+#: empty answers one after another sooner than this are no long-polls: do not spin
 _HASTY_SECONDS = 0.05
 #: how long a stop waits for the master's last answers
 _FAREWELL_SECONDS = 3.0
@@ -55,6 +55,7 @@ class Session:
         self._lease_at = 0.0
         self._beat_at = 0.0
         self._beat_now = False
+        self._hasty = 0
         self._failures = {"register": 0, "lease": 0, "beat": 0}
         self._drained = False  # the master wants no more leases
         self._stop_at: float | None = None  # when what still runs is given back
@@ -157,12 +158,10 @@ class Session:
             return  # of a poll that we gave up, which could hold no grant
         self._poll = None
         self._failures["lease"] = 0
-        hasty = not reply.grants and reply.held_seconds < _HASTY_SECONDS
-        self._lease_at = now + (self._rng.uniform(0.1, 0.3) if hasty else 0.0)
+        self._hasty = 0 if reply.grants or reply.held_seconds >= _HASTY_SECONDS else self._hasty + 1
+        self._lease_at = now + (self._rng.uniform(0.1, 0.3) if self._hasty > 1 else 0.0)
         self._ttl = reply.ttl_seconds
         self._set_drained(reply.drain)
-        for directive in reply.directives:
-            self._obey(now, directive)
         for grant in reply.grants:
             if grant.attempt_id in self._held:
                 continue
@@ -179,6 +178,8 @@ class Session:
                 self._beat_now = True
             else:
                 self._start(held, fence)
+        for directive in reply.directives:
+            self._obey(now, directive)
 
     def _on_beat(self, now: float, number: int, reply: agent.BeatReply) -> None:
         if self._beat is None or self._beat[0] != number:
@@ -293,15 +294,19 @@ class Session:
             held.report_tries += 1
             held.report_at = now + self._backoff(held.report_tries, failed.retry_after)
             self._note("warning", "report failed", attempt=held.id, why=failed.detail)
-        elif isinstance(held.report, agent.Publish):
-            # canceled, or not ours any more: a beat will tell which
-            held.report = None
-            if held.stage is Stage.ASKING:
+        elif held.want is Want.RESULT and failed.trouble is m.Trouble.CONFLICT:
+            # canceled meanwhile, or not ours any more: a beat will tell which
+            held.report, self._beat_now = None, True
+            if held.stage is Stage.ENDED:
+                held.want = Want.ASK
+            else:
                 self._kill(held, Want.ASK, now=False)
-                self._beat_now = True
         else:
             self._note("warning", "report refused", attempt=held.id, why=failed.detail)
-            del self._held[failed.attempt_id]
+            if held.stage is Stage.ENDED:
+                del self._held[failed.attempt_id]
+            else:
+                self._kill(held, Want.NOTHING, now=True)
 
     def _on_ended(self, now: float, ended: m.TaskEnded) -> None:
         held = self._held.get(ended.attempt_id)
