@@ -4,6 +4,7 @@ Colours only where there is a terminal, and never with NO_COLOR (rich obeys it).
 """
 
 import functools
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+_WIDE = 200
 #: state → colour
 STATE_STYLE = {
     "completed": "green",
@@ -43,7 +45,9 @@ class Output:
     def screen(self) -> "Console":
         from rich.console import Console
 
-        return Console(highlight=False, soft_wrap=False, emoji=False)
+        # a pipe has no width: nothing is folded for its reader (COLUMNS says otherwise)
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
+        return Console(highlight=False, emoji=False, width=width)
 
     @functools.cached_property
     def messages(self) -> "Console":
@@ -65,7 +69,11 @@ class Output:
         print_bytes(msgspec.json.encode(value, order="deterministic"))
 
     def show(self, item: "RenderableType") -> None:
-        self.screen.print(item)
+        """Print it, without the spaces that fill a table's last column."""
+        with self.screen.capture() as capture:
+            self.screen.print(item)
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+        sys.stdout.flush()
 
     def text(self, line: str) -> None:
         """A line of the result as it stands: no markup, no wrapping."""
@@ -90,7 +98,7 @@ class Output:
             )
         for row in rows:
             table.add_row(*(cell(value) for value in row))
-        self.screen.print(table)
+        self.show(table)
 
 
 def cell(value: Any) -> "RenderableType":
