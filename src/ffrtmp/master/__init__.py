@@ -1,1 +1,1 @@
-
+"""The master: HTTP API, scheduler, store. `app.run` starts it."""

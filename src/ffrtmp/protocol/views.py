@@ -170,6 +170,14 @@ class ExplainView(_View, frozen=True):
     eta_seconds: float | None = None
 
 
+class SpecView(_View, frozen=True):
+    """`POST /jobs/check`: what a submission would become, and where it could run."""
+
+    spec: dict[str, Any]
+    decisions: list[str]
+    nodes: list[NodeFit]
+
+
 class NodeView(_View, frozen=True):
     id: str
     name: str
@@ -226,6 +234,12 @@ class HealthView(_View, frozen=True):
     version: str
     database: str
     uptime_seconds: float
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A struct as a JSON object."""
+    converted: dict[str, Any] = msgspec.to_builtins(value)
+    return converted
 
 
 def rfc3339(at_us: int) -> str:

@@ -54,7 +54,7 @@ class NewNode(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: str
     version: str
     ttl_us: int  #: lease time of this node's attempts
-    credential_sha256: str  #: of the node's new credential; "" with no authentication
+    heartbeat_interval_us: int = 30_000_000  #: after three of them in silence the node is offline
 
 
 class RegisteredNode(msgspec.Struct, frozen=True):
@@ -186,6 +186,9 @@ class Store(Protocol):
 
     async def close(self) -> None: ...
 
+    def describe(self) -> str:
+        """Which database, for logs and health: no password in it."""
+
     async def now_us(self) -> int:
         """The database's clock, µs since 1970."""
 
@@ -223,6 +226,9 @@ class Store(Protocol):
 
     async def node_credential(self, node_id: str) -> str:
         """Its SHA-256; "" when it has none. Raises NotFound."""
+
+    async def set_credential(self, node_id: str, sha256: str) -> None:
+        """The node's new credential takes the place of the old one."""
 
     async def drain(self, ref: str, *, on: bool) -> node.Node: ...
     async def remove_node(self, ref: str) -> None:

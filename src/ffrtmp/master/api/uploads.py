@@ -1,0 +1,115 @@
+"""Bytes in and out: resumable uploads, downloads with ranges."""
+
+import re
+from typing import Any
+
+import msgspec
+from starlette.responses import FileResponse
+
+from ffrtmp.domain import errors
+from ffrtmp.master import context
+from ffrtmp.master.http.call import Call, Reply, Stream
+from ffrtmp.protocol import agent
+from ffrtmp.store import interface
+
+_LARGEST_UPLOAD_BYTES = 1 << 44  # 16 TiB
+_create = msgspec.json.Decoder(agent.UploadCreate)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+async def create(call: Call) -> Any:
+    asked = _create.decode(call.body)
+    faults = []
+    if not 1 <= asked.size_bytes <= _LARGEST_UPLOAD_BYTES:
+        faults.append(errors.Fault("size_bytes", f"{asked.size_bytes} is out of range; 1 to {_LARGEST_UPLOAD_BYTES}"))
+    if not _SHA256.fullmatch(asked.sha256):
+        faults.append(errors.Fault("sha256", "must be 64 lower-case hexadecimal digits"))
+    if not 1 <= len(asked.name) <= 255 or "/" in asked.name or any(ord(character) < 32 for character in asked.name):
+        faults.append(errors.Fault("name", "must be a file name of 1 to 255 characters, without a directory"))
+    if faults:
+        raise errors.InvalidInput(faults=faults)
+    free = call.master.artifacts.free_bytes()
+    if asked.size_bytes > free:
+        raise errors.Unavailable(
+            f"The artifact directory has {free} bytes free, fewer than the {asked.size_bytes} of this upload.",
+            code="disk_full",
+        )
+    upload = await call.master.store.create_upload(
+        interface.Upload(
+            id=context.new_id(),
+            name=asked.name,
+            size_bytes=asked.size_bytes,
+            sha256=asked.sha256,
+            complete=False,
+            created_at=0,
+        )
+    )
+    return Reply(body=_status(call, upload), status=201, headers={"Location": f"/uploads/{upload.id}"})
+
+
+async def receive(call: Call) -> Any:
+    """`PUT` with `Upload-Offset`: the bytes from there on. Whole, it is hashed and sealed."""
+    upload = await call.master.store.get_upload(call.path["upload_id"])
+    offset = call.header("upload-offset") or "0"
+    if not (offset.isascii() and offset.isdigit()):
+        raise errors.InvalidInput(
+            faults=[errors.Fault("header.Upload-Offset", f"{offset[:40]!r} is not a number of bytes")]
+        )
+    if not upload.complete:
+        there = await call.master.artifacts.receive(upload, int(offset), call.stream())
+        if there == upload.size_bytes:
+            await call.master.artifacts.finish(upload)
+            upload = await call.master.store.finish_upload(upload.id)
+    return _reply(call, upload)
+
+
+async def status(call: Call) -> Any:
+    return _reply(call, await call.master.store.get_upload(call.path["upload_id"]))
+
+
+def _status(call: Call, upload: interface.Upload) -> agent.UploadStatus:
+    return agent.UploadStatus(
+        id=upload.id,
+        name=upload.name,
+        size_bytes=upload.size_bytes,
+        sha256=upload.sha256,
+        offset=call.master.artifacts.offset(upload),
+        complete=upload.complete,
+    )
+
+
+def _reply(call: Call, upload: interface.Upload) -> Reply:
+    found = _status(call, upload)
+    return Reply(body=found, headers={"Upload-Offset": str(found.offset)})
+
+
+async def content(call: Call) -> Any:
+    """The bytes of a finished upload, for agents."""
+    upload = await call.master.store.get_upload(call.path["upload_id"])
+    return _file(call, upload)
+
+
+async def output(call: Call) -> Any:
+    """An output of a job, from the artifact store."""
+    job = await call.master.store.get_job(call.path["ref"])
+    name = call.path["name"]
+    for made in job.result.outputs if job.result else []:
+        if made.name == name and made.upload_id:
+            return _file(call, await call.master.store.get_upload(made.upload_id))
+        if made.name == name:
+            raise errors.NotFound(f"{name} was written on node {job.node_name}, at {made.path}; fetch it there.")
+    raise errors.NotFound(f"Job {call.path['ref']} ({job.state}) has no output {name!r}; see /jobs/{job.id}/outputs.")
+
+
+def _file(call: Call, upload: interface.Upload) -> Stream:
+    path = call.master.artifacts.path(upload.id)
+    if not upload.complete or not path.is_file():
+        raise errors.NotFound(f"The bytes of upload {upload.id} are not all here.", code="upload_incomplete")
+    return Stream(
+        app=FileResponse(
+            path,
+            media_type="application/octet-stream",
+            filename=upload.name,
+            headers={"ETag": f'"{upload.sha256}"', "X-Content-SHA256": upload.sha256},
+        )
+    )

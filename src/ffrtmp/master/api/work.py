@@ -1,0 +1,118 @@
+"""The protocol of our own agents: lease, publish, complete, fail, give back, logs."""
+
+from typing import Any
+
+import msgspec
+
+from ffrtmp.domain import errors, states
+from ffrtmp.domain.job import Grant
+from ffrtmp.master import attempts
+from ffrtmp.master.dispatch import LONGEST_WAIT_SECONDS, Wants
+from ffrtmp.master.http.call import Call
+from ffrtmp.protocol import agent
+
+_LONGEST_LOG = 256 * 1024
+_lease = msgspec.json.Decoder(agent.LeaseRequest)
+_publish = msgspec.json.Decoder(agent.Publish)
+_complete = msgspec.json.Decoder(agent.Complete)
+_fail = msgspec.json.Decoder(agent.Fail)
+_give_back = msgspec.json.Decoder(agent.GiveBack)
+_logs = msgspec.json.Decoder(agent.Logs)
+
+
+async def lease(call: Call) -> Any:
+    node_id = call.path["node_id"]
+    call.principal.may_act_for(node_id)
+    asked = _lease.decode(call.body)
+    if not 0 <= asked.free_slots <= 1024 or not asked.request_id:
+        raise errors.InvalidInput(
+            faults=[errors.Fault("free_slots", "must be 0 to 1024, with a request_id of its own")]
+        )
+    return await call.unless_gone(_lease_for(call, node_id, asked))
+
+
+async def _lease_for(call: Call, node_id: str, asked: agent.LeaseRequest) -> agent.LeaseReply:
+    master = call.master
+    arrived = master.clock()
+    wanted = min(max(asked.wait_seconds, 0.0), LONGEST_WAIT_SECONDS)
+    # jitter: polls that began together must not end together
+    deadline = arrived + wanted * master.rng.uniform(0.8, 1.0)
+    grants: list[Grant] = []
+    directives: list[agent.Directive] = []
+    running = frozenset(asked.attempts)
+    draining = False
+
+    async def look(class_ids: tuple[int, ...]) -> bool:
+        nonlocal grants, directives, draining
+        if asked.free_slots:
+            grants = await attempts.lease(master, node_id, asked, class_ids)
+        if running:
+            commands = await master.store.directives(node_id)
+            directives = [
+                agent.Directive(
+                    attempt_id=attempt_id, command=command, follow_seconds=master.dispatcher.followed(attempt_id)
+                )
+                for attempt_id, command in commands.items()
+                if attempt_id in running
+            ] + master.dispatcher.new_follows(running - commands.keys())
+        directives += master.dispatcher.grant_follows(grants, node_id)
+        draining = (await master.classes.node(node_id)).draining
+        return bool(grants or directives)
+
+    await master.dispatcher.wait(Wants(node_id=node_id, free_slots=asked.free_slots, deadline=deadline), look)
+    if grants:
+        master.events.notify()
+    return agent.LeaseReply(
+        ttl_seconds=master.settings.ttl_seconds,
+        held_seconds=master.clock() - arrived,
+        grants=grants,
+        directives=directives,
+        drain=draining,
+    )
+
+
+async def publish(call: Call) -> Any:
+    sent = _publish.decode(call.body)
+    call.principal.may_act_for(sent.node_id)
+    result = await call.master.store.publish(call.path["attempt_id"], sent.node_id, sent.incarnation, sent.outputs)
+    return attempts.reply(result)
+
+
+async def complete(call: Call) -> Any:
+    sent = _complete.decode(call.body)
+    call.principal.may_act_for(sent.node_id)
+    result = await call.master.store.complete(call.path["attempt_id"], sent.node_id, sent.incarnation, sent.result)
+    return attempts.ended(call.master, result)
+
+
+async def fail(call: Call) -> Any:
+    sent = _fail.decode(call.body)
+    call.principal.may_act_for(sent.node_id)
+    result = await call.master.store.fail(
+        call.path["attempt_id"], sent.node_id, sent.incarnation, sent.failure, sent.result
+    )
+    if result.attempt_state is not states.AttemptState.CANCELED:
+        call.master.log.warning(
+            "an attempt failed",
+            job_id=result.job_id,
+            attempt_id=result.attempt_id,
+            code=sent.failure.code.value,
+            job_state=result.job_state.value,
+        )
+    return attempts.ended(call.master, result)
+
+
+async def give_back(call: Call) -> Any:
+    sent = _give_back.decode(call.body)
+    call.principal.may_act_for(sent.node_id)
+    result = await call.master.store.give_back(call.path["attempt_id"], sent.node_id, sent.incarnation, sent.reason)
+    return attempts.ended(call.master, result)
+
+
+async def put_log(call: Call) -> Any:
+    sent = _logs.decode(call.body)
+    call.principal.may_act_for(sent.node_id)
+    if len(sent.text) > _LONGEST_LOG:
+        raise errors.PayloadTooLarge(f"A log has at most {_LONGEST_LOG} characters; send its beginning and its end.")
+    await call.master.store.put_log(call.path["attempt_id"], sent.node_id, sent.text)
+    return {"attempt_id": call.path["attempt_id"]}

@@ -1,0 +1,143 @@
+"""Wires a master together and runs it until it is told to stop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ffrtmp.client import state
+from ffrtmp.domain import errors
+from ffrtmp.master import auth, certs, server
+from ffrtmp.master.api import routes
+from ffrtmp.master.context import Master
+from ffrtmp.master.http import router
+from ffrtmp.master.loops import sweeps
+from ffrtmp.master.settings import MasterSettings
+from ffrtmp.store import interface
+from ffrtmp.telemetry import logs
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a started master listens. `api_key` "" with --no-auth."""
+
+    url: str
+    metrics_url: str | None
+    api_key: str
+    certificate: Path | None
+
+
+async def run(
+    settings: MasterSettings,
+    *,
+    on_ready: Callable[[Ready], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> int:
+    """Serve until SIGTERM, SIGINT or `stop`. Raises InvalidInput for settings that cannot work; returns the exit code."""
+    settings.check()
+    log = logs.get("master")
+    api_key = "" if settings.no_auth else _api_key(settings)
+    certificate = _certificate(settings)
+    store = open_store(settings)
+    listener = server.listen(settings.host, settings.port, "--port")
+    scraped = server.listen(settings.host, settings.metrics_port, "--metrics-port") if settings.metrics else None
+    await store.open()
+    try:
+        master = Master(settings, store, api_key=api_key)
+        master.artifacts.open()
+        await master.classes.reload()
+        api = server.make(
+            router.application(master, routes.ROUTES, schema=True), grace_seconds=settings.stop_grace_seconds
+        )
+        if settings.tls:
+            server.use_tls(api, settings)
+        serving = [asyncio.create_task(server.serve(api, [listener]))]
+        servers = [api]
+        if scraped is not None:
+            metrics = server.make(router.application(master, routes.METRICS_ROUTES, schema=False), grace_seconds=1)
+            serving.append(asyncio.create_task(server.serve(metrics, [scraped])))
+            servers.append(metrics)
+        sweeping = asyncio.create_task(sweeps.run(master))
+        stop = stop or asyncio.Event()
+        _handle_signals(stop)
+        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+        ready = Ready(
+            url=f"{'https' if settings.tls else 'http'}://{host}:{listener.getsockname()[1]}",
+            metrics_url=f"http://{host}:{scraped.getsockname()[1]}/metrics" if scraped else None,
+            api_key=api_key,
+            certificate=certificate,
+        )
+        log.info("the master is ready", url=ready.url, metrics=ready.metrics_url, database=store.describe())
+        if on_ready is not None:
+            on_ready(ready)
+        await asyncio.wait({asyncio.create_task(stop.wait()), sweeping, *serving}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("the master is stopping")
+        master.stopping.set()
+        master.sweep_soon.set()
+        # long-polls and event streams are released before uvicorn waits for requests to end
+        master.dispatcher.stop()
+        master.events.notify()
+        for one in servers:
+            one.should_exit = True
+        await server.stopped(serving, settings.stop_grace_seconds)
+        failed = sweeping.done() and sweeping.exception() is not None
+        await asyncio.gather(sweeping, return_exceptions=True)
+        return 1 if failed else 0
+    finally:
+        await store.close()
+
+
+def open_store(settings: MasterSettings) -> interface.Store:
+    """The store that the settings name, not opened yet."""
+    if settings.postgres:
+        from ffrtmp.store.postgres import PostgresStore
+
+        return PostgresStore(settings.db_dsn)
+    from ffrtmp.store.sqlite import SqliteStore
+
+    return SqliteStore(settings.db)
+
+
+def _api_key(settings: MasterSettings) -> str:
+    """The given key, or the one made at the first start: printed once, then kept where this user's programs find it."""
+    if settings.api_key:
+        return settings.api_key
+    if kept := state.read_api_key():
+        return kept
+    key = auth.new_key()
+    try:
+        path = state.write_api_key(key)
+    except OSError as error:
+        raise errors.InvalidInput(
+            f"The API key cannot be kept in {state.folder()} ({error.strerror}); set FFRTMP_STATE_DIR, or give --api-key."
+        ) from error
+    print(  # noqa: T201 - shown once, on the terminal that started the master, and never logged
+        f"API key (shown once, kept in {path}): {key}", file=sys.stderr, flush=True
+    )
+    return key
+
+
+def _certificate(settings: MasterSettings) -> Path | None:
+    """With TLS: the certificate, made when it is missing, and left where this user's programs trust it."""
+    if not settings.tls:
+        return None
+    made = certs.ensure(settings.cert, settings.key, hosts=settings.cert_hosts, ips=settings.cert_ips)
+    if made:
+        logs.get("master").warning(
+            "a self-signed certificate was made; use one from a CA where others connect",
+            cert=str(settings.cert),
+            key=str(settings.key),
+        )
+    try:
+        state.write_certificate(settings.cert.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        logs.get("master").warning("local programs will need --ca", cert=str(settings.cert), reason=str(error))
+    return settings.cert
+
+
+def _handle_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)

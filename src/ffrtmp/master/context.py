@@ -1,0 +1,64 @@
+"""What the routes and sweeps share: one object per master, made by `app`."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+import uuid_utils
+
+from ffrtmp.master import artifacts, auth, dispatch
+from ffrtmp.master.settings import MasterSettings
+from ffrtmp.store import interface
+from ffrtmp.telemetry import logs, metrics
+
+
+def new_id() -> str:
+    """A time-ordered UUID (version 7, RFC 9562): fresh ids land at the end of the index."""
+    return str(uuid_utils.uuid7())
+
+
+class Master:
+    def __init__(
+        self,
+        settings: MasterSettings,
+        store: interface.Store,
+        *,
+        api_key: str,
+        rng: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.auth = auth.Auth(api_key, store)
+        self.classes = dispatch.ClassBook(store)
+        self.dispatcher = dispatch.Dispatcher(store, self.classes, clock=clock)
+        self.artifacts = artifacts.Artifacts(settings.artifacts_dir)
+        self.metrics = metrics.Registry(metrics.MASTER)
+        self.events = EventHub()
+        self.clock = clock
+        self.rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
+        self.log = logs.get("master")
+        self.started = clock()
+        self.stopping = asyncio.Event()
+        self.sweep_soon = asyncio.Event()  #: a retry was scheduled: the promote sweep looks when it is due
+
+
+class EventHub:
+    """Wakes event streams when something was committed here. They read from the store; this only says when."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def changed(self, timeout: float) -> None:
+        """Return at the next change, or after `timeout` seconds."""
+        waiting = self._changed
+        try:
+            async with asyncio.timeout(timeout):
+                await waiting.wait()
+        except TimeoutError:
+            return

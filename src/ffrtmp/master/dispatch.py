@@ -1,0 +1,232 @@
+"""Long-polls: agents wait here for work and commands, and are woken in this process the moment there is some.
+
+A waiter is registered before it looks for work, so that nothing is missed in between; one that was woken but goes away passes the
+wake on. The poll behind it (`BACKSTOP_SECONDS`) finds what another master made ready.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+
+from ffrtmp.domain import job, node, spec
+from ffrtmp.protocol import agent
+from ffrtmp.scheduling import waiting
+from ffrtmp.store import interface
+
+#: a wait without a wake looks again after this long
+BACKSTOP_SECONDS = 5.0
+#: the longest a long-poll is held (proxies cut idle connections after 30 to 60 s)
+LONGEST_WAIT_SECONDS = 25.0
+
+
+class Wants(msgspec.Struct, frozen=True, kw_only=True):
+    """A long-poll as the dispatcher sees it."""
+
+    node_id: str
+    free_slots: int
+    deadline: float  #: monotonic
+
+
+class _Waiter:
+    def __init__(self, wants: Wants, class_ids: tuple[int, ...]) -> None:
+        self.wants = wants
+        self.class_ids = class_ids
+        self.woken: asyncio.Event = asyncio.Event()
+        self.for_classes: set[int] = set()
+
+
+class ClassBook:
+    """The classes of requirements, and which of them each node satisfies. Few, and they only grow."""
+
+    def __init__(self, store: interface.Store) -> None:
+        self._store = store
+        self._requires: dict[int, interface.Class] = {}
+        self._keys: dict[str, int] = {}
+        self._nodes: dict[str, node.Node] = {}
+        self._fits: dict[str, tuple[int, ...]] = {}
+
+    async def reload(self) -> bool:
+        """Read the classes again. True: there are new ones."""
+        found = {known.id: known for known in await self._store.classes()}
+        new = found.keys() != self._requires.keys()
+        self._requires = found
+        self._keys = {known.requires.key(): known.id for known in found.values()}
+        if new:
+            self._fits.clear()
+        return new
+
+    def knows(self, requires_key: str) -> bool:
+        return requires_key in self._keys
+
+    def id_of(self, requires_key: str) -> int | None:
+        return self._keys.get(requires_key)
+
+    def requires(self, class_id: int) -> spec.Requires | None:
+        known = self._requires.get(class_id)
+        return None if known is None else known.requires
+
+    def all(self) -> list[interface.Class]:
+        return list(self._requires.values())
+
+    def put_node(self, known: node.Node) -> None:
+        self._nodes[known.id] = known
+        self._fits.pop(known.id, None)
+
+    def drop_node(self, node_id: str) -> None:
+        self._nodes.pop(node_id, None)
+        self._fits.pop(node_id, None)
+
+    async def node(self, node_id: str) -> node.Node:
+        """As last registered or drained. Raises NotFound."""
+        if node_id not in self._nodes:
+            self.put_node(await self._store.get_node(node_id))
+        return self._nodes[node_id]
+
+    async def fits(self, node_id: str) -> tuple[int, ...]:
+        """The classes that the node satisfies. Raises NotFound."""
+        await self.node(node_id)
+        if node_id not in self._fits:
+            pairs = ((known.id, known.requires) for known in self._requires.values())
+            self._fits[node_id] = waiting.satisfied(pairs, self._nodes[node_id])
+        return self._fits[node_id]
+
+
+class Dispatcher:
+    def __init__(
+        self, store: interface.Store, classes: ClassBook, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._classes = classes
+        self._clock = clock
+        self._waiters: dict[str, _Waiter] = {}  #: node id → its open long-poll (one per node; the newest counts)
+        self._follows: dict[str, float] = {}  #: job id → until when someone follows it
+        self._follow_attempts: dict[str, tuple[str, float]] = {}  #: attempt id → (node id, until)
+        self._untold: set[str] = set()  #: followed attempts whose node does not know yet
+        self._stopping = False
+
+    # waking
+
+    def ready(self, class_ids: Iterable[int]) -> None:
+        """A task of each of these classes became ready: wake an agent for each."""
+        for class_id in class_ids:
+            able = [
+                waiter
+                for waiter in self._waiters.values()
+                if not waiter.woken.is_set() and waiter.wants.free_slots > 0 and class_id in waiter.class_ids
+            ]
+            if able:
+                chosen = min(able, key=lambda waiter: (len(waiter.class_ids), -waiter.wants.free_slots))
+                chosen.for_classes.add(class_id)
+                chosen.woken.set()
+
+    def command(self, node_ids: Iterable[str]) -> None:
+        """These nodes have a command waiting."""
+        for node_id in node_ids:
+            if waiter := self._waiters.get(node_id):
+                waiter.woken.set()
+
+    def wake_all(self) -> None:
+        for waiter in self._waiters.values():
+            waiter.woken.set()
+
+    def stop(self) -> None:
+        """Release every long-poll, now and from here on."""
+        self._stopping = True
+        self.wake_all()
+
+    def node_changed(self, node_id: str) -> None:
+        """The node was registered anew: a long-poll of its old self answers empty."""
+        if waiter := self._waiters.pop(node_id, None):
+            waiter.woken.set()
+
+    async def classes_changed(self) -> None:
+        """New classes: the waiters may satisfy them."""
+        for waiter in self._waiters.values():
+            waiter.class_ids = await self._classes.fits(waiter.wants.node_id)
+
+    # following
+
+    def follow(self, job_id: str, attempts: Iterable[tuple[str, str]], *, seconds: float) -> None:
+        """Someone watches this job: its attempts (node id, attempt id) report every second for so long."""
+        until = self._clock() + seconds
+        self._follows[job_id] = until
+        for node_id, attempt_id in attempts:
+            fresh = self._follow_attempts.get(attempt_id, ("", 0.0))[1] <= self._clock()
+            self._follow_attempts[attempt_id] = (node_id, until)
+            if fresh:
+                self._untold.add(attempt_id)
+                self.command([node_id])
+
+    def follow_left(self, job_id: str) -> float:
+        """Seconds for which the job is still followed."""
+        left = self._follows.get(job_id, 0.0) - self._clock()
+        return max(0.0, left)
+
+    def followed(self, attempt_id: str) -> float:
+        """Seconds for which the attempt is to report every second; 0: it is not followed."""
+        _, until = self._follow_attempts.get(attempt_id, ("", 0.0))
+        return max(0.0, until - self._clock())
+
+    def forget_old_follows(self) -> None:
+        now = self._clock()
+        self._follows = {key: until for key, until in self._follows.items() if until > now}
+        self._follow_attempts = {key: value for key, value in self._follow_attempts.items() if value[1] > now}
+        self._untold &= self._follow_attempts.keys()
+
+    # the long-poll
+
+    async def wait(
+        self,
+        wants: Wants,
+        look: Callable[[tuple[int, ...]], Awaitable[bool]],
+    ) -> None:
+        """Call `look` (with the classes the node satisfies) until it finds something (True) or the deadline comes."""
+        waiter = _Waiter(wants, await self._classes.fits(wants.node_id))
+        if previous := self._waiters.get(wants.node_id):
+            previous.woken.set()  # a second poll of the same node: the first one answers empty
+        self._waiters[wants.node_id] = waiter
+        served = False
+        try:
+            while True:
+                waiter.woken.clear()
+                served = await look(waiter.class_ids)
+                if not served:
+                    waiter.for_classes.clear()  # there was nothing to pass on
+                left = wants.deadline - self._clock()
+                if served or left <= 0 or self._stopping or self._waiters.get(wants.node_id) is not waiter:
+                    return
+                try:
+                    async with asyncio.timeout(min(left, BACKSTOP_SECONDS)):
+                        await waiter.woken.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            if self._waiters.get(wants.node_id) is waiter:
+                del self._waiters[wants.node_id]
+            if waiter.for_classes:
+                # it took what it could, or went away: what is left is for the next one
+                self.ready(tuple(waiter.for_classes))
+
+    def new_follows(self, attempt_ids: Iterable[str]) -> list[agent.Directive]:
+        """For running attempts whose followers came since the node was last told."""
+        told = [
+            agent.Directive(attempt_id=attempt_id, command=agent.CommandKind.OK, follow_seconds=left)
+            for attempt_id in attempt_ids
+            if attempt_id in self._untold and (left := self.followed(attempt_id)) > 0
+        ]
+        self._untold -= {directive.attempt_id for directive in told}
+        return told
+
+    def grant_follows(self, grants: Iterable[job.Grant], node_id: str) -> list[agent.Directive]:
+        """For grants of jobs that someone was already following while they waited."""
+        told: list[agent.Directive] = []
+        for grant in grants:
+            left = self.follow_left(grant.job_id)
+            if left > 0:
+                self._follow_attempts[grant.attempt_id] = (node_id, self._clock() + left)
+                told.append(
+                    agent.Directive(attempt_id=grant.attempt_id, command=agent.CommandKind.OK, follow_seconds=left)
+                )
+        return told

@@ -1,0 +1,74 @@
+"""`jobs explain`: what the spec became, why it waits, where it can run, what happened."""
+
+from typing import Any
+
+import msgspec
+
+from ffrtmp.domain import job, node, spec, states
+from ffrtmp.master.context import Master
+from ffrtmp.protocol import views
+from ffrtmp.scheduling import waiting
+
+
+async def fits(master: Master, what: spec.Spec) -> list[views.NodeFit]:
+    """Each node, and what it lacks for this spec."""
+    return [_fit(what.requires, known) for known in await master.store.nodes()]
+
+
+def _fit(requires: spec.Requires, known: node.Node) -> views.NodeFit:
+    missing = node.unmet(requires, known)
+    return views.NodeFit(node_name=known.name, status=known.status.value, fits=not missing, unmet=missing)
+
+
+async def explain(master: Master, ref: str) -> views.ExplainView:
+    found = await master.store.get_job(ref)
+    what = msgspec.json.decode(found.spec, type=spec.Spec)
+    known = await master.store.nodes()
+    events = await master.store.events(after=0, limit=1000, job_id=found.id)
+    names = {one.id: one.name for one in known}
+    why = _waiting(found, what, known)
+    eta = found.progress.eta_seconds if found.progress and found.state is states.JobState.RUNNING else None
+    return views.ExplainView(
+        job_id=found.id,
+        state=found.state.value,
+        spec=views.plain(what),
+        decisions=_decisions(found, what),
+        nodes=[_fit(what.requires, one) for one in known],
+        history=[_sentence(event, names) for event in events],
+        waiting_code=why.code.value if why else None,
+        waiting_reason=why.reason if why else None,
+        eta_seconds=eta,
+    )
+
+
+def _waiting(found: job.Job, what: spec.Spec, known: list[node.Node]) -> waiting.Waiting | None:
+    match found.state:
+        case states.JobState.QUEUED:
+            return waiting.why(what.requires, known)
+        case states.JobState.PAUSED:
+            return waiting.Waiting(
+                waiting.WaitingCode.PAUSED, f"It was paused; `ffrtmp jobs resume {found.sequence_number}` goes on."
+            )
+        case states.JobState.RETRYING:
+            return waiting.Waiting(
+                waiting.WaitingCode.BACKOFF,
+                f"Attempt {found.retry_count} failed; the next starts after a pause that grows with each failure.",
+            )
+        case _:
+            return None
+
+
+def _decisions(found: job.Job, what: spec.Spec) -> list[str]:
+    made = list(what.decisions)
+    if found.result and found.result.engine_reason:
+        made.append(f"engine: {found.result.engine}, {found.result.engine_reason}")
+    if found.result and found.result.encoder:
+        made.append(f"encoder: {found.result.encoder}")
+    return made
+
+
+def _sentence(event: job.Event, names: dict[str, str]) -> str:
+    data: dict[str, Any] = msgspec.json.decode(event.data)
+    where = f" on {names.get(event.node_id, event.node_id)}" if event.node_id else ""
+    detail = ", ".join(f"{key}: {value}" for key, value in data.items() if value not in (None, ""))
+    return f"{views.rfc3339(event.at)} {event.kind.value}{where}" + (f" ({detail})" if detail else "")

@@ -1,0 +1,151 @@
+"""A route as data, and the one ASGI wrapper around every handler: key, body, call, answer, problem document, counts."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from ffrtmp.domain import errors
+from ffrtmp.master import auth
+from ffrtmp.master.context import Master
+from ffrtmp.master.http.call import Call, Disconnected, Receive, Reply, Scope, Send, Stream
+from ffrtmp.protocol import problems
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+_encode = msgspec.json.Encoder().encode
+_JSON = (b"content-type", b"application/json")
+_PROBLEM = (b"content-type", problems.CONTENT_TYPE.encode())
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """A query parameter, for OpenAPI and for refusing the ones that are not known."""
+
+    name: str
+    description: str
+    schema: dict[str, Any] = {"type": "string"}
+    repeatable: bool = False
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """`body` and `answer` are the types that OpenAPI shows; `raw_body`: the handler streams the body itself."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    access: auth.Access = auth.Access.USER
+    body: type | None = None
+    raw_body: bool = False
+    answer: type | None = None
+    status: int = 200
+    problems: tuple[int, ...] = ()
+    query: tuple[Query, ...] = ()
+    aliases: tuple[str, ...] = ()
+    media_type: str = "application/json"
+
+
+class Endpoint:
+    """The ASGI application of one route."""
+
+    def __init__(self, master: Master, route: Route) -> None:
+        self._master = master
+        self._route = route
+        self._reads = route.body is not None and not route.raw_body
+        self._query = frozenset(query.name for query in route.query)
+        requests = "ffrtmp_http_requests_total"
+        self._counted = {
+            kind: master.metrics.counter(requests, f"{route.method} {route.path}", f"{kind}xx") for kind in range(1, 6)
+        }
+        self._in = master.metrics.counter("scheduler_http_bandwidth_bytes_total", "in")
+        self._out = master.metrics.counter("scheduler_http_bandwidth_bytes_total", "out")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call(self._master, scope, receive)
+        try:
+            answer = await self._answer(call)
+        except Disconnected:
+            self._in.inc(call.bytes_in)
+            return
+        if isinstance(answer, Stream):
+            await answer.app(scope, receive, self._counting(send))
+            self._in.inc(call.bytes_in)
+            return
+        status, headers, body = answer
+        self._counted[status // 100].inc()
+        self._in.inc(call.bytes_in)
+        self._out.inc(len(body))
+        headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body if self._route.method != "HEAD" else b""})
+
+    async def _answer(self, call: Call) -> Stream | tuple[int, list[tuple[bytes, bytes]], bytes]:
+        try:
+            call.principal = await self._master.auth.check(call.headers, self._route.access)
+            if call.scope["query_string"]:
+                self._check_query(call)
+            if self._reads:
+                await call.read()
+            found = await self._route.handler(call)
+        except errors.FfrtmpError as error:
+            return self._problem(error)
+        except msgspec.ValidationError as error:
+            return self._problem(_validation(error))
+        except msgspec.DecodeError as error:
+            return self._problem(errors.InvalidInput(f"The body is not JSON: {error}", code="invalid_json"))
+        except Disconnected:
+            raise
+        except Exception:
+            self._master.log.exception("a request failed", route=f"{self._route.method} {self._route.path}")
+            return self._problem(
+                errors.FfrtmpError("The master failed on this request; its log says why.", code="internal")
+            )
+        if isinstance(found, Stream):
+            return found
+        if isinstance(found, Reply):
+            headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in found.headers.items()]
+            body = found.body if isinstance(found.body, bytes) else b"" if found.body is None else _encode(found.body)
+            if body and not any(name == b"content-type" for name, _ in headers):
+                headers.append(_JSON)
+            return found.status or self._route.status, headers, body
+        return self._route.status, [_JSON], _encode(found)
+
+    def _check_query(self, call: Call) -> None:
+        unknown = sorted({name for name, _ in call.query()} - self._query)
+        if unknown:
+            offer = ", ".join(sorted(self._query)) or "none"
+            raise errors.InvalidInput(
+                faults=[
+                    errors.Fault(
+                        f"query.{name}", f"is not a known parameter; this route takes: {offer}", "unknown_field"
+                    )
+                    for name in unknown
+                ]
+            )
+
+    def _problem(self, error: errors.FfrtmpError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        document = problems.problem(error)
+        headers = [_PROBLEM]
+        if document.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if document.status == 503:
+            headers.append((b"retry-after", b"1"))
+        return document.status, headers, _encode(document)
+
+    def _counting(self, send: Send) -> Send:
+        async def counted(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self._counted[message["status"] // 100].inc()
+            elif message["type"] == "http.response.body":
+                self._out.inc(len(message.get("body", b"")))
+            await send(message)
+
+        return counted
+
+
+def _validation(error: msgspec.ValidationError) -> errors.InvalidInput:
+    """msgspec says `Expected `int`, got `str` - at `$.free_slots``: the path becomes the fault's."""
+    message, _, location = str(error).partition(" - at `$")
+    path = location.rstrip("`").lstrip(".")
+    return errors.InvalidInput(faults=[errors.Fault(path, message)])

@@ -1,0 +1,83 @@
+"""Routes → one ASGI application: matching by Starlette, problem documents for what matches nothing."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import starlette.routing
+from starlette.applications import Starlette
+
+from ffrtmp.domain import errors
+from ffrtmp.master.context import Master
+from ffrtmp.master.http import openapi
+from ffrtmp.master.http.call import Receive, Scope, Send
+from ffrtmp.master.http.endpoint import Endpoint, Route
+from ffrtmp.protocol import problems
+
+
+class _Methods:
+    """One path with an endpoint per method."""
+
+    def __init__(self, endpoints: dict[str, Endpoint]) -> None:
+        self._endpoints = endpoints
+        self._allow = ", ".join(sorted(endpoints)).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+            return
+        detail = f"{scope['method']} is not allowed here; this path takes {self._allow.decode()}."
+        document = problems.Problem(
+            title="Method Not Allowed", status=405, code="method_not_allowed", detail=detail, error=detail
+        )
+        await _send(send, document, [(b"allow", self._allow)])
+
+
+async def _send(send: Send, document: problems.Problem, headers: list[tuple[bytes, bytes]]) -> None:
+    body = msgspec.json.encode(document)
+    headers = [
+        (b"content-type", problems.CONTENT_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": document.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _nothing(scope: Scope, _: Receive, send: Send) -> None:
+    path = scope["path"][:200]
+    await _send(send, problems.problem(errors.NotFound(f"There is no {path} here; GET /schema lists the routes.")), [])
+
+
+class _Schema:
+    """`GET /schema`, made once when it is first asked for."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._document = functools.cache(lambda: msgspec.json.encode(openapi.document(routes)))
+
+    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+        body = self._document()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def application(master: Master, routes: Sequence[Route], *, schema: bool) -> Any:
+    """The ASGI application. Its routes keep the order of the table."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for route in routes:
+        for path in (route.path, *route.aliases):
+            by_path.setdefault(path, {})[route.method] = Endpoint(master, route)
+    # literal paths before patterns: /jobs/next is not a job's name
+    ordered = sorted(by_path.items(), key=lambda item: "{" in item[0])
+    table: list[starlette.routing.BaseRoute] = [
+        starlette.routing.Route(path, _Methods(endpoints)) for path, endpoints in ordered
+    ]
+    if schema:
+        table.append(starlette.routing.Route("/schema", _Schema(routes)))
+    app = Starlette(routes=table)
+    app.router.redirect_slashes = False
+    app.router.default = _nothing
+    return app.router

@@ -1,0 +1,1 @@
+"""Background sweeps. Any master runs them at any time: each is one guarded statement, no leader."""

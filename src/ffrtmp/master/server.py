@@ -1,0 +1,86 @@
+"""uvicorn inside our own program: our signals, our sockets, the client's certificate in the scope."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from ffrtmp.domain import errors
+from ffrtmp.master.settings import MasterSettings
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the program has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int, flag: str) -> socket.socket:
+    """A bound socket. Raises InvalidInput naming the flag."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+        made.listen(1024)
+    except OSError as error:
+        made.close()
+        raise errors.InvalidInput(
+            f"Cannot listen on {host}:{port} ({error.strerror or error}); choose another {flag}, or end what listens there."
+        ) from error
+    made.setblocking(False)
+    return made
+
+
+def make(app: Any, *, grace_seconds: float) -> Server:
+    return Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            proxy_headers=False,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=max(1, round(grace_seconds)),
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+    )
+
+
+def use_tls(server: Server, settings: MasterSettings) -> None:
+    """Raises InvalidInput when certificate, key or CA cannot be used."""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(settings.cert, settings.key)
+        if settings.ca is not None:
+            context.load_verify_locations(cafile=settings.ca)
+            context.verify_mode = ssl.CERT_REQUIRED if settings.mtls else ssl.CERT_OPTIONAL
+    except (OSError, ssl.SSLError) as error:
+        files = f"--cert {settings.cert}, --key {settings.key}" + (f", --ca {settings.ca}" if settings.ca else "")
+        raise errors.InvalidInput(f"TLS cannot be set up with {files}: {error}.") from error
+    server.config.load()
+    server.config.ssl = context
+
+
+async def serve(server: Server, sockets: list[socket.socket]) -> None:
+    await server.serve(sockets=sockets)
+
+
+async def stopped(servers: list[asyncio.Task[None]], grace_seconds: float) -> None:
+    """Wait for the servers to end; what is still open after the grace is cut."""
+    _, late = await asyncio.wait(servers, timeout=grace_seconds + 2)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*servers, return_exceptions=True)

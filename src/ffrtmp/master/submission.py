@@ -1,0 +1,130 @@
+"""From a submitted body to a stored job: parse, resolve, plan, store, wake."""
+
+import functools
+
+import msgspec
+
+from ffrtmp.domain import errors, job, spec, states
+from ffrtmp.master import context
+from ffrtmp.planning import graph, resolve
+from ffrtmp.protocol import bodies
+from ffrtmp.scheduling import order
+from ffrtmp.store import interface
+
+
+class _Raw(msgspec.Struct):
+    """The part of a body that is stored as it was sent."""
+
+    parameters: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _RawBatch(msgspec.Struct):
+    jobs: list[_Raw] = []
+
+
+_raw = msgspec.json.Decoder(_Raw)
+_raw_batch = msgspec.json.Decoder(_RawBatch)
+
+
+@functools.lru_cache(maxsize=256)
+def _understood(raw: bytes) -> tuple[bodies.SubmitBody, spec.Spec, bytes]:
+    """Farms submit the same body again and again; all of this is a pure function of its bytes."""
+    body = bodies.parse(bodies.SubmitBody, raw)
+    return body, resolve.resolve(body), bytes(_raw.decode(raw).parameters)
+
+
+def check(raw: bytes) -> spec.Spec:
+    """What the body would become. Raises InvalidInput with every fault."""
+    return _understood(raw)[1]
+
+
+async def submit(master: context.Master, raw: bytes, *, idempotency_key: str | None) -> interface.Submitted:
+    body, what, parameters = _understood(raw)
+    new = _plan(master, body, what, parameters, idempotency_key=idempotency_key, raw=raw)
+    return await _store(master, new)
+
+
+async def submit_batch(master: context.Master, raw: bytes, *, idempotency_key: str | None) -> list[interface.Submitted]:
+    """All are checked before the first is stored. A key stands for the whole batch: each job gets it with its index."""
+    batch = bodies.parse(bodies.BatchBody, raw)
+    faults: list[errors.Fault] = []
+    planned: list[job.NewJob] = []
+    for index, (body, sent) in enumerate(zip(batch.jobs, _raw_batch.decode(raw).jobs, strict=True)):
+        try:
+            what = resolve.resolve(body)
+        except errors.InvalidInput as error:
+            faults += [errors.Fault(f"jobs.{index}.{fault.path}", fault.message, fault.code) for fault in error.faults]
+            continue
+        key = f"{idempotency_key}#{index}" if idempotency_key else None
+        planned.append(_plan(master, body, what, bytes(sent.parameters), idempotency_key=key, raw=raw))
+    if faults:
+        raise errors.InvalidInput("No job of the batch was taken; see `errors`.", faults=faults)
+    return [await _store(master, new) for new in planned]
+
+
+async def retry(master: context.Master, ref: str, *, idempotency_key: str | None) -> interface.Submitted:
+    """A new job with the old one's body, that names it. Raises Conflict while the old one is not over, or when it succeeded."""
+    old = await master.store.get_job(ref)
+    if old.state not in states.JOB_TERMINAL:
+        raise errors.Conflict(f"Job {ref} is {old.state}; only a job that is over can be retried.", state=old.state)
+    if old.state is states.JobState.COMPLETED:
+        raise errors.Conflict(f"Job {ref} completed; submit it again if you want its output anew.", state=old.state)
+    what = msgspec.json.decode(old.spec, type=spec.Spec)
+    new = graph.plan(
+        what,
+        scenario=old.scenario,
+        confidence=old.confidence,
+        engine=old.engine,
+        queue=old.queue,
+        priority=old.priority,
+        parameters=bytes(old.parameters),
+        tags=old.tags,
+        head_start_us=order.head_start_us(old.queue, old.priority),
+        max_retries=old.max_retries,
+        new_id=context.new_id,
+        retry_of=old.id,
+        idempotency_key=idempotency_key,
+        body=old.id.encode(),
+    )
+    return await _store(master, new)
+
+
+def _plan(
+    master: context.Master,
+    body: bodies.SubmitBody,
+    what: spec.Spec,
+    parameters: bytes,
+    *,
+    idempotency_key: str | None,
+    raw: bytes,
+) -> job.NewJob:
+    return graph.plan(
+        what,
+        scenario=body.scenario,
+        confidence=body.confidence,
+        engine=what.requires.engine,
+        queue=body.queue,
+        priority=body.priority,
+        parameters=parameters,
+        tags=dict(body.parameters.tags),
+        head_start_us=order.head_start_us(body.queue, body.priority),
+        max_retries=master.settings.max_retries if body.max_retries is None else body.max_retries,
+        new_id=context.new_id,
+        idempotency_key=idempotency_key,
+        body=raw,
+    )
+
+
+async def _store(master: context.Master, new: job.NewJob) -> interface.Submitted:
+    stored = await master.store.submit(new)
+    if stored.created:
+        if any(not master.classes.knows(task.requires_key) for task in new.tasks):
+            await master.classes.reload()
+            await master.dispatcher.classes_changed()
+        master.dispatcher.ready(
+            class_id
+            for task in new.tasks
+            if not task.depends_on and (class_id := master.classes.id_of(task.requires_key)) is not None
+        )
+        master.events.notify()
+    return stored
