@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Install the Debian packages that a purpose needs, if they are missing: tools/system_packages.sh test
+set -euo pipefail
+case "${1:-}" in
+  test) wanted=(bash-completion) ;; # the completion test runs a real bash with its completion package
+  *) echo "usage: $0 test" >&2; exit 2 ;;
+esac
+missing=()
+for package in "${wanted[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
