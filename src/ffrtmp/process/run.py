@@ -98,6 +98,12 @@ class Child:
         self._end(Ended.STOPPED)
         return await asyncio.shield(self._outcome)
 
+    def kill(self) -> None:
+        """End the whole group at once, without grace; `wait` or `stop` tells when it has ended."""
+        self._end(Ended.STOPPED)
+        if not self._exit.done():
+            spawn.signal_group(self.pid, signal.SIGKILL)
+
     def _end(self, reason: Ended) -> None:
         if self._reason is None and not self._exit.done():
             self._reason = reason
