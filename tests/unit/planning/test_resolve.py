@@ -1,0 +1,92 @@
+import json
+
+import pytest
+
+from ffrtmp.domain import errors, spec
+from ffrtmp.planning import resolve, unsupported
+from ffrtmp.protocol import bodies
+
+
+def _resolve(parameters: dict[str, object], **outer: object) -> spec.Spec:
+    body = json.dumps({**outer, "parameters": parameters}).encode()
+    return resolve.resolve(bodies.parse(bodies.SubmitBody, body))
+
+
+def _faults(parameters: dict[str, object], **outer: object) -> dict[str, str]:
+    """path → code of what is refused"""
+    with pytest.raises(errors.InvalidInput) as raised:
+        _resolve(parameters, **outer)
+    return {fault.path: fault.code for fault in raised.value.faults}
+
+
+def test_parameters_go_over_the_scenario_and_defaults_under_it() -> None:
+    what = _resolve({"duration": "2:00", "bitrate": "2M", "fps": 25}, scenario="720p30-h264")
+    assert what.codec is spec.Codec.H264
+    assert what.container is spec.Container.MP4
+    assert what.rate == spec.Rate(mode=spec.RateMode.BITRATE, bitrate_bps=2_000_000)
+    assert (what.duration, what.fps, str(what.resolution)) == (120.0, "25", "720p")
+    assert what.input.kind is spec.InputKind.GENERATE
+    assert what.requires.generates_input
+    assert any("container: mp4" in decision for decision in what.decisions)
+
+
+def test_the_container_follows_from_the_output_or_the_codec() -> None:
+    assert _resolve({"codec": "vp9"}).container is spec.Container.WEBM
+    assert _resolve({"codec": "vp9", "output": "a/b.mkv"}).container is spec.Container.MKV
+    assert _resolve({"codec": "h264", "output": "a.bin", "container": "ts"}).container is spec.Container.TS
+
+
+@pytest.mark.parametrize(
+    ("parameters", "path", "code"),
+    [
+        ({}, "parameters.codec", "missing_field"),
+        ({"codec": "h264", "input": "../x.mp4"}, "parameters.input", "forbidden_path"),
+        ({"codec": "h264", "output": "a/../../x.mp4"}, "parameters.output", "forbidden_path"),
+        ({"codec": "h264", "input": "-x.mp4"}, "parameters.input", "forbidden_path"),
+        ({"codec": "h264", "output": "dir/"}, "parameters.output", "invalid_value"),
+        ({"codec": "h264", "output": "a.xyz"}, "parameters.output", "invalid_value"),
+        ({"codec": "h264", "output": "a.webm"}, "parameters.container", "unsupported_combination"),
+        ({"codec": "vp8", "container": "mp4"}, "parameters.container", "unsupported_combination"),
+        ({"codec": "h264", "container": "mkv", "output": "a.mp4"}, "parameters.container", "invalid_value"),
+        ({"codec": "vp9", "audio": "aac"}, "parameters.audio.codec", "unsupported_combination"),
+        ({"codec": "h264", "crf": 60}, "parameters.crf", "invalid_value"),
+        ({"codec": "h264", "crf": 20, "bitrate": "1M"}, "parameters.bitrate", "conflicting_fields"),
+        ({"codec": "h264", "two_pass": True}, "parameters.two_pass", "missing_field"),
+        ({"codec": "h264", "bitrate": "2M", "max_bitrate": "1M"}, "parameters.max_bitrate", "invalid_value"),
+        ({"codec": "vp9", "tune": "film"}, "parameters.tune", "invalid_value"),
+        ({"codec": "h264", "profile": "main10"}, "parameters.profile", "invalid_value"),
+        ({"codec": "h264", "profile": "main", "pixel_format": "yuv444p"}, "parameters.profile", "invalid_value"),
+        ({"codec": "av1", "pixel_format": "yuv444p"}, "parameters.pixel_format", "invalid_value"),
+        ({"codec": "h264", "resolution": "641x360"}, "parameters.resolution", "invalid_value"),
+        ({"codec": "h264", "input": "rtmp://host/app"}, "parameters.input", "not_supported_yet"),
+        ({"codec": "h264", "output": "s3://bucket/a.mp4"}, "parameters.output", "not_supported_yet"),
+        ({"codec": "h264", "hwaccel": "nvenc"}, "parameters.hwaccel", "not_supported_yet"),
+        ({"codec": "h264", "hwaccel": "quantum"}, "parameters.hwaccel", "invalid_value"),
+        ({"codec": "h264", "chunking": "on"}, "parameters.chunking", "not_supported_yet"),
+        ({"codec": "h264", "engine": "gstreamer"}, "engine", "not_supported_yet"),
+        ({"codec": "h264", "input": "upload:../x"}, "parameters.input", "invalid_value"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_field(parameters: dict[str, object], path: str, code: str) -> None:
+    assert _faults(parameters)[path] == code
+
+
+def test_all_faults_are_told_at_once() -> None:
+    found = _faults({"codec": "h264", "crf": 60, "tune": "x", "ladder": "auto", "input": "../x"}, scenario="nope")
+    assert set(found) == {"parameters.crf", "parameters.tune", "parameters.ladder", "parameters.input", "scenario"}
+
+
+@pytest.mark.parametrize("field", sorted(unsupported.FIELDS))
+def test_each_field_to_come_is_refused_as_such(field: str) -> None:
+    *outer, name = field.split(".")
+    value: object = "x" if name not in ("vmaf_min", "max_cpu_percent", "max_memory_mb") else 1
+    parameters: dict[str, object] = {name: value}
+    for part in reversed(outer):
+        parameters = {part: parameters}
+    assert _faults({"codec": "h264", **parameters})[f"parameters.{field}"] == "not_supported_yet"
+
+
+def test_equal_requirements_are_one_class() -> None:
+    one = _resolve({"codec": "h264", "input": "a.mp4", "requires": {"labels": {"b": "1", "a": "2"}}})
+    two = _resolve({"codec": "h264", "input": "b.mp4", "crf": 30, "requires": {"labels": {"a": "2", "b": "1"}}})
+    assert one.requires.key() == two.requires.key()

@@ -1,0 +1,87 @@
+import msgspec
+
+from ffrtmp.domain import node, spec
+from ffrtmp.scheduling import waiting
+from ffrtmp.scheduling.waiting import WaitingCode
+
+_CAPABLE = node.Capabilities(
+    engines={"ffmpeg": "9.0"},
+    encoders=[
+        node.Encoder(name="libx264", codec=spec.Codec.H264, engine=spec.Engine.FFMPEG, works=True),
+        node.Encoder(name="h264_nvenc", codec=spec.Codec.H264, engine=spec.Engine.FFMPEG, works=False, hardware=True),
+    ],
+    media_roots=["/srv/media"],
+)
+
+
+def _node(name: str = "a", **changes: object) -> node.Node:
+    plain = node.Node(
+        id=name,
+        name=name,
+        address="",
+        type=node.NodeType.SERVER,
+        status=node.NodeStatus.AVAILABLE,
+        cpu_threads=8,
+        cpu_model="",
+        has_gpu=False,
+        gpu_type="",
+        ram_total_bytes=8 << 30,
+        labels={"zone": "b"},
+        capabilities=_CAPABLE,
+        slots=1,
+        active_attempts=0,
+        draining=False,
+        incarnation="i",
+        version="",
+        registered_at=0,
+        last_heartbeat=0,
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+_PLAIN = spec.Requires(codec=spec.Codec.H264, local_path=True)
+
+
+def test_the_reason_follows_from_the_nodes() -> None:
+    busy = _node(active_attempts=1, status=node.NodeStatus.BUSY)
+    offline = _node(status=node.NodeStatus.OFFLINE)
+    assert waiting.why(_PLAIN, []).code is WaitingCode.NO_NODES
+    assert waiting.why(_PLAIN, [_node()]).code is WaitingCode.NEXT
+    assert waiting.why(_PLAIN, [busy]).code is WaitingCode.NODES_BUSY
+    assert waiting.why(_PLAIN, [offline]).code is WaitingCode.NODES_OFFLINE
+    assert waiting.why(_PLAIN, [busy, offline]).code is WaitingCode.NODES_BUSY
+
+
+def test_what_no_node_offers_is_named_with_the_nearest_node() -> None:
+    asked = spec.Requires(labels={"zone": "a"}, min_threads=64)
+    near = _node("near", labels={"zone": "a"})
+    why = waiting.why(asked, [_node("far"), near])
+    assert why.code is WaitingCode.NO_NODE_FITS
+    assert "near: it has 8 CPU threads, fewer than 64" in why.reason
+
+
+def test_each_requirement_is_checked() -> None:
+    def unmet(**asked: object) -> list[str]:
+        return node.unmet(spec.Requires(**asked), _node())  # type: ignore[arg-type]
+
+    assert not unmet(
+        codec=spec.Codec.H264, encoder="libx264", labels={"zone": "b"}, min_threads=8, engine=spec.Engine.FFMPEG
+    )
+    assert unmet(codec=spec.Codec.AV1) == ["it has no working av1 encoder"]
+    assert unmet(encoder="h264_nvenc") == ["its h264_nvenc encoder does not work or is missing"]
+    assert unmet(labels={"zone": "a"}) == ["its label zone is 'b', not 'a'"]
+    assert unmet(labels={"rack": "1"}) == ["it has no label rack=1"]
+    assert len(unmet(min_memory_bytes=1 << 40)) == 1
+    assert unmet(engine=spec.Engine.GSTREAMER)
+
+
+def test_a_reference_agent_takes_only_what_its_protocol_can_say() -> None:
+    old = _node(capabilities=msgspec.structs.replace(_CAPABLE, reference_protocol=True, media_roots=[]))
+    assert not node.unmet(spec.Requires(local_path=True, container=spec.Container.MP4), old)
+    assert node.unmet(spec.Requires(local_path=True, container=spec.Container.WEBM), old)
+    assert node.unmet(spec.Requires(), old)
+
+
+def test_a_node_satisfies_classes_by_id() -> None:
+    classes = [(1, _PLAIN), (2, spec.Requires(codec=spec.Codec.AV1)), (3, spec.Requires())]
+    assert waiting.satisfied(classes, _node()) == (1, 3)
