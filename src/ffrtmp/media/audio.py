@@ -1,0 +1,113 @@
+"""What becomes of the sound: nothing, a copy, or an encode. Pure; the verdict uses the same plan."""
+
+import msgspec
+
+from ffrtmp.domain import errors
+from ffrtmp.domain.errors import Code
+from ffrtmp.domain.spec import AudioCodec, Container, Spec
+from ffrtmp.media.arguments import opt
+from ffrtmp.media.inspection import AudioStream
+
+#: libav's codec names that may be copied into a container as they are
+COPYABLE: dict[Container, frozenset[str]] = {
+    Container.MP4: frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"}),
+    Container.MKV: frozenset(
+        {
+            "aac",
+            "ac3",
+            "alac",
+            "dts",
+            "eac3",
+            "flac",
+            "mp2",
+            "mp3",
+            "opus",
+            "pcm_s16le",
+            "pcm_s24le",
+            "truehd",
+            "vorbis",
+        }
+    ),
+    Container.WEBM: frozenset({"opus", "vorbis"}),
+    Container.TS: frozenset({"aac", "ac3", "eac3", "mp2", "mp3"}),
+}
+#: what a container gets when the codec is left to us
+USUAL: dict[Container, AudioCodec] = {
+    Container.MP4: AudioCodec.AAC,
+    Container.MKV: AudioCodec.AAC,
+    Container.WEBM: AudioCodec.OPUS,
+    Container.TS: AudioCodec.AAC,
+}
+_ENCODERS = {AudioCodec.AAC: "aac", AudioCodec.OPUS: "libopus"}
+#: bits per second for each channel, at which both encoders are good (128 and 96 kb/s for stereo)
+_PER_CHANNEL = {AudioCodec.AAC: 64_000, AudioCodec.OPUS: 48_000}
+#: libopus takes these layouts and no others (RFC 7845, mapping family 1); a 5.1(side) input becomes 5.1
+_OPUS_LAYOUTS = "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
+GENERATED_RATE = 48_000
+
+
+class AudioPlan(msgspec.Struct, frozen=True, kw_only=True):
+    codec: str | None  #: libav's name of what comes out; None: no audio
+    stream: int | None = None  #: of the input file
+    copied: bool = False
+    channels: int | None = None
+    filters: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+
+SILENT = AudioPlan(codec=None)
+
+
+def plan(spec: Spec, source: AudioStream | None, *, generated: bool = False) -> AudioPlan:
+    """Raises TaskError: no_audio_stream when a codec was asked of an input without sound, engine_failed when a copy cannot be."""
+    wanted = spec.audio.codec
+    if wanted is AudioCodec.NONE:
+        return SILENT
+    if generated:
+        made = USUAL[spec.container] if wanted in (AudioCodec.AUTO, AudioCodec.COPY) else wanted
+        return _encode(spec, made, None, 1)
+    if source is None:
+        if wanted is AudioCodec.AUTO:
+            return SILENT
+        raise errors.TaskError(Code.NO_AUDIO_STREAM, f"audio.codec is {wanted}, but the input has no audio")
+    cut = spec.start > 0 or spec.duration is not None
+    changed = spec.audio.bitrate_bps is not None or spec.audio.channels is not None
+    fits = source.codec in COPYABLE[spec.container]
+    if wanted is AudioCodec.COPY:
+        if not fits:
+            raise errors.TaskError(
+                Code.ENGINE_FAILED,
+                f"audio.codec is copy, but {spec.container} cannot hold {source.codec}; "
+                f"set it to {USUAL[spec.container]} or auto",
+            )
+        if cut:
+            raise errors.TaskError(
+                Code.ENGINE_FAILED,
+                "audio.codec is copy, but copied audio cannot be cut exactly at start and duration; set it to auto",
+            )
+    if wanted is AudioCodec.COPY or (wanted is AudioCodec.AUTO and fits and not cut and not changed):
+        return AudioPlan(
+            codec=source.codec,
+            stream=source.index,
+            copied=True,
+            channels=source.channels or None,
+            arguments=("-c:a", "copy"),
+        )
+    made = USUAL[spec.container] if wanted is AudioCodec.AUTO else wanted
+    return _encode(spec, made, source.index, source.channels)
+
+
+def _encode(spec: Spec, made: AudioCodec, stream: int | None, source_channels: int) -> AudioPlan:
+    channels = spec.audio.channels or min(source_channels or 2, 8)
+    bitrate = spec.audio.bitrate_bps or channels * _PER_CHANNEL[made]
+    return AudioPlan(
+        codec=made.value,
+        stream=stream,
+        channels=channels,
+        filters=(_OPUS_LAYOUTS,) if made is AudioCodec.OPUS else (),
+        arguments=(
+            *opt("-c:a", _ENCODERS[made]),
+            *opt("-b:a", bitrate),
+            *(opt("-ac", channels) if channels != source_channels else []),
+        ),
+    )

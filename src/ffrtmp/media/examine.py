@@ -1,0 +1,321 @@
+"""Look into one media file with PyAV. Runs in a child that may be killed at any time: see `media.inspect`.
+
+The index comes from the packet table, without decoding: it equals what a decoder puts out, when packets that an edit list or the
+encoder marks as not shown are left out. With `decode`, everything is decoded and counted.
+"""
+
+import math
+import os
+import resource
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import av
+import av.error
+import msgspec
+from av.audio.stream import AudioStream as AvAudio
+from av.container import InputContainer
+from av.packet import Packet as AvPacket
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream as AvVideo
+
+from ffrtmp.domain import errors
+from ffrtmp.domain.errors import Code
+from ffrtmp.media import truncation, whitelist
+from ffrtmp.media.inspection import AudioStream, Inspection, Request, VideoStream, Window
+from ffrtmp.media.measure import Grid, Track
+from ffrtmp.media.measure import Window as Counted
+
+Packet: TypeAlias = "AvPacket[Any]"  # of a video or an audio stream: `demux` gives both
+
+_MAX_PROBLEMS = 8
+#: libav keeps a format's start in microseconds, rounded
+_ROUNDING_SECONDS = Fraction(2, 1_000_000)
+#: more packets than any decoder holds back before its first frame
+_FIRST_FRAME_PACKETS = 256
+
+
+def examine(request: Request) -> Inspection:
+    """Raises TaskError with an input_* code that says what is wrong with the file."""
+    started, cpu = time.monotonic(), _cpu()
+    path = Path(request.path)
+    size = _check(path)
+    with _open(path) as container:
+        found = _Look(container, request, path).run(size)
+    return msgspec.structs.replace(
+        found, seconds=round(time.monotonic() - started, 4), cpu_seconds=round(_cpu() - cpu, 4)
+    )
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _check(path: Path) -> int:
+    """The file's size. What libav would say less clearly, or not at all, is said here."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size == 0:
+                raise errors.TaskError(Code.INPUT_INVALID, f"{path.name} is empty (0 bytes)")
+            if missing := truncation.truncated(file):
+                raise errors.TaskError(Code.INPUT_TRUNCATED, f"{path.name}: {missing}")
+    except FileNotFoundError as error:
+        raise errors.TaskError(Code.INPUT_MISSING, f"{path} does not exist") from error
+    except IsADirectoryError as error:
+        raise errors.TaskError(Code.INPUT_INVALID, f"{path} is a directory; give a file") from error
+    except PermissionError as error:
+        raise errors.TaskError(Code.INPUT_FORBIDDEN, f"{path} may not be read by the agent's user") from error
+    return size
+
+
+def _open(path: Path) -> InputContainer:
+    try:
+        return av.open(f"file:{path}", options=dict(whitelist.OPTIONS), metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        raise errors.TaskError(
+            Code.INPUT_INVALID,
+            f"{path.name} is not a media file that ffrtmp reads: {error.strerror}",
+        ) from error
+
+
+class _Look:
+    """One pass over the packets."""
+
+    def __init__(self, container: InputContainer, request: Request, path: Path) -> None:
+        self._container = container
+        self._request = request
+        self._name = path.name
+        self._problems: list[str] = []
+        self._more_problems = 0
+        self._first_frame: VideoFrame | None = None
+        self._first_tries = 0
+        self._base = Fraction(container.start_time or 0, 1_000_000)
+        self._videos = [stream for stream in container.streams.video if not _is_picture(stream)]
+        self._audios = list(container.streams.audio)
+        self._main = self._videos[0] if self._videos else None
+        heard = [stream for stream in self._audios if _is_default(stream)] or self._audios
+        self._heard = heard[0] if heard else None
+        self._tracks: dict[int, Track] = {}
+        self._sound_end: dict[int, Fraction] = {}
+
+    def run(self, size_bytes: int) -> Inspection:
+        for stream in (*self._videos, *self._audios):
+            self._tracks[stream.index] = self._track(stream)
+        if self._main is not None:
+            self._check_picture(self._main)
+        self._walk()
+        if self._main is not None and self._first_frame is None:
+            raise errors.TaskError(
+                Code.INPUT_INVALID,
+                f"{self._name}: no frame of its {self._main.codec_context.name} video can be decoded",
+            )
+        if self._more_problems:
+            self._problems.append(f"and {self._more_problems} more")
+        duration = self._container.duration
+        return Inspection(
+            container=self._container.format.name,
+            size_bytes=size_bytes,
+            start_seconds=float(self._base),
+            duration_seconds=duration / 1_000_000 if duration else None,
+            video=[self._video(stream) for stream in self._videos],
+            audio=[self._audio(stream) for stream in self._audios],
+            chapters=len(self._container.chapters()),
+            window=self._window(),
+            decoded=self._request.decode,
+            problems=self._problems,
+        )
+
+    def _track(self, stream: Stream) -> Track:
+        time_base = stream.time_base
+        if stream is not self._main or time_base is None:
+            return Track([])
+        assert isinstance(stream, AvVideo)
+        rates = dict.fromkeys(rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate)
+        counted = None
+        if (start := self._request.window_start) is not None:
+            begin = self._base + Fraction(start) - _ROUNDING_SECONDS
+            end = None
+            if self._request.window_duration is not None:
+                end = math.ceil((begin + Fraction(self._request.window_duration)) / time_base)
+            counted = Counted(math.ceil(begin / time_base), end)
+        return Track([Grid(rate, time_base) for rate in rates], counted)
+
+    def _check_picture(self, stream: AvVideo) -> None:
+        context = stream.codec_context
+        if context.width * context.height > whitelist.MAX_PIXELS:
+            raise errors.TaskError(
+                Code.INPUT_INVALID,
+                f"{self._name}: its pictures are {context.width}x{context.height}; "
+                f"at most {whitelist.MAX_PIXELS} pixels are accepted",
+            )
+        for found in filter(None, (stream, self._heard)):
+            name = found.codec_context.codec.name
+            if not whitelist.decodable(name):
+                raise errors.TaskError(Code.INPUT_INVALID, f"{self._name}: the codec {name} is not accepted")
+        # the loop filter changes the picture, not whether it can be decoded: without it H.264 takes a quarter less
+        context.options = {"skip_loop_filter": "all", "max_pixels": str(whitelist.MAX_PIXELS)}
+        context.thread_count = self._request.threads
+        context.thread_type = "SLICE" if self._request.threads == 1 else "AUTO"
+
+    def _walk(self) -> None:
+        wanted = [*self._videos, *self._audios]
+        if not wanted:
+            return
+        try:
+            for packet in self._container.demux(wanted):
+                if self._request.decode:
+                    self._decode(packet)
+                else:
+                    self._index(packet)
+        except av.error.FFmpegError as error:
+            self._problem(f"reading stopped: {error.strerror}")
+
+    def _index(self, packet: Packet) -> None:
+        stream = packet.stream
+        if stream is self._main and self._first_frame is None and self._first_tries < _FIRST_FRAME_PACKETS:
+            self._first_tries += 1
+            self._show(packet)
+        if packet.size == 0 or packet.is_discard or (stream in self._videos and _hidden(packet)):
+            return
+        pts = packet.pts
+        self._tracks[stream.index].add(pts, packet.duration or 0, packet.is_keyframe)
+        if pts is not None and isinstance(stream, AvAudio):
+            self._heard_until(stream, pts, packet.duration or 0)
+
+    def _show(self, packet: Packet) -> None:
+        """Decode up to the first frame: what a header says about the picture is not always so."""
+        try:
+            for frame in packet.decode():
+                if isinstance(frame, VideoFrame):
+                    self._first_frame = frame
+                    return
+        except av.error.FFmpegError as error:
+            self._problem(f"{packet.stream.type}: {error.strerror}")
+
+    def _decode(self, packet: Packet) -> None:
+        stream: Stream = packet.stream
+        if stream is not self._main and stream is not self._heard:
+            return
+        if packet.is_corrupt:
+            self._problem(f"{stream.type}: a packet is marked as damaged")
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            if not isinstance(error, av.error.EOFError):
+                self._problem(f"{stream.type}: {error.strerror}")
+            return
+        track = self._tracks[stream.index]
+        for frame in frames:
+            if isinstance(frame, VideoFrame):
+                self._first_frame = self._first_frame or frame
+                if frame.is_corrupt:
+                    self._problem("video: a frame is damaged")
+                track.add(frame.pts, frame.duration or 0, frame.key_frame)
+            elif isinstance(frame, av.AudioFrame):
+                track.add(frame.pts, 0, False)
+                if frame.pts is not None and frame.time_base is not None and frame.sample_rate:
+                    end = frame.pts * frame.time_base + Fraction(frame.samples, frame.sample_rate)
+                    self._sound_end[stream.index] = max(self._sound_end.get(stream.index, end), end)
+
+    def _heard_until(self, stream: AvAudio, pts: int, duration: int) -> None:
+        if stream.time_base is not None:
+            end = (pts + duration) * stream.time_base
+            self._sound_end[stream.index] = max(self._sound_end.get(stream.index, end), end)
+
+    def _problem(self, text: str) -> None:
+        if len(self._problems) < _MAX_PROBLEMS:
+            self._problems.append(text)
+        else:
+            self._more_problems += 1
+
+    def _video(self, stream: AvVideo) -> VideoStream:
+        track, context, frame = self._tracks[stream.index], stream.codec_context, self._first_frame
+        own = frame if stream is self._main else None
+        constant = track.constant_rate()
+        rate = constant or stream.average_rate or stream.guessed_rate
+        aspect = stream.sample_aspect_ratio
+        pixels = own.format if own is not None else context.format
+        return VideoStream(
+            index=stream.index,
+            codec=context.codec.canonical_name,
+            width=own.width if own is not None else context.width,
+            height=own.height if own is not None else context.height,
+            pixel_format=pixels.name if pixels else "",
+            bits=max((component.bits for component in pixels.components), default=8) if pixels else 8,
+            time_base=str(stream.time_base or Fraction(1, 1000)),
+            frames=track.count,
+            keyframes=track.keyframes,
+            first_pts=_seconds(track.first, stream),
+            last_pts=_seconds(track.last, stream),
+            last_duration=self._last_duration(track, stream, rate),
+            rate=str(rate) if rate else None,
+            constant_rate=constant is not None,
+            b_frames=track.out_of_order or context.has_b_frames,
+            rotation=-own.rotation % 360 if own is not None else 0,
+            sample_aspect=str(aspect) if aspect else "1/1",
+            profile=context.profile or "",
+            codec_tag=context.codec_tag.strip("\0"),
+        )
+
+    def _last_duration(self, track: Track, stream: AvVideo, rate: Fraction | None) -> float:
+        if track.last_duration and stream.time_base:
+            return float(track.last_duration * stream.time_base)
+        return float(1 / rate) if rate else 0.0
+
+    def _audio(self, stream: AvAudio) -> AudioStream:
+        track, context = self._tracks[stream.index], stream.codec_context
+        end = self._sound_end.get(stream.index)
+        return AudioStream(
+            index=stream.index,
+            codec=context.codec.canonical_name,
+            sample_rate=context.sample_rate or 0,
+            channels=context.channels,
+            default=_is_default(stream),
+            packets=track.count,
+            first_pts=_seconds(track.first, stream),
+            end_pts=None if end is None else float(end),
+        )
+
+    def _window(self) -> Window | None:
+        start = self._request.window_start
+        if start is None or self._main is None:
+            return None
+        track = self._tracks[self._main.index]
+        counted = track.window
+        if counted is None or track.untimed:
+            return None
+        return Window(
+            start=start,
+            duration=self._request.window_duration,
+            frames=counted.frames,
+            first_pts=_seconds(counted.first, self._main),
+            last_pts=_seconds(counted.last, self._main),
+            last_duration=float(counted.last_duration * (self._main.time_base or 0)),
+            keyframe_pts=_seconds(counted.keyframe, self._main),
+        )
+
+
+def _seconds(ticks: int | None, stream: Stream) -> float | None:
+    return None if ticks is None or stream.time_base is None else float(ticks * stream.time_base)
+
+
+def _is_picture(stream: Stream) -> bool:
+    """A cover, not a video."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _is_default(stream: Stream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.default)
+
+
+def _hidden(packet: Packet) -> bool:
+    """A VP8 frame that is only a reference (RFC 6386 §9.1: bit 4 of the first byte is show_frame). Other codecs pack such
+    frames together with a shown one."""
+    if packet.stream.codec_context.name != "vp8":
+        return False
+    return not bytes(packet)[0] & 0x10

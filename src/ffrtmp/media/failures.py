@@ -1,0 +1,76 @@
+"""Why an engine failed, from how it ended and what it said. Patterns are lines that FFmpeg 5.1 to 9.0 were seen to print."""
+
+import re
+
+from ffrtmp.domain.errors import Code, Failure
+
+_LINES = 4
+#: first match counts: from what is surely the cause to what may be
+_SIGNS: tuple[tuple[re.Pattern[str], Code], ...] = tuple(
+    (re.compile(pattern), code)
+    for pattern, code in (
+        (r"No space left on device|Disk quota exceeded", Code.DISK_FULL),
+        (
+            r"Unknown encoder|Encoder not found|Cannot load lib(cuda|nvidia-encode)|No VA display found"
+            r"|Error creating a MFX session|No capable devices found|OpenEncodeSessionEx failed",
+            Code.ENCODER_UNAVAILABLE,
+        ),
+        (r"moov atom not found", Code.INPUT_TRUNCATED),
+        (
+            r"Error opening input: (Invalid data|No such file)|Invalid data found when processing input"
+            r"|Format .* not on whitelist|Codec .* not on whitelist|Picture size \S+ (is invalid|exceeds)",
+            Code.INPUT_INVALID,
+        ),
+    )
+)
+#: lines that are not the cause
+_NOISE = re.compile(
+    r"Task finished with error|Terminating thread with return code|Error sending frames to consumers|Conversion failed"
+    r"|Nothing was written into output file|Could not open encoder before EOF|lookahead-slices|mmco: unref short failure"
+    r"|Last message repeated"
+)
+
+
+def from_exit(exit_code: int | None, signal: int | None, log: str, name: str = "ffmpeg") -> Failure:
+    """For an engine that ended by itself and did not succeed."""
+    if signal is not None:
+        return Failure(code=Code.ENGINE_CRASHED, message=f"{name} was killed by signal {signal}{_tail(log)}")
+    code = next((code for pattern, code in _SIGNS if pattern.search(log)), Code.ENGINE_FAILED)
+    return Failure(code=code, message=f"{name} ended with exit code {exit_code}{_tail(log)}")
+
+
+def from_outcome(
+    ended: str,
+    *,
+    exit_code: int | None,
+    signal: int | None,
+    log: str,
+    wall_seconds: float,
+    name: str = "ffmpeg",
+) -> Failure | None:
+    """The fields of a `process.run.Outcome` → why it failed; None when it did not.
+
+    `ended` is `Outcome.ended`. (`media` and `process` do not know each other; the agent brings them together.)
+    """
+    after = f" after {wall_seconds:.1f} s"
+    match ended:
+        case "exited":
+            if exit_code == 0:
+                return None
+            return from_exit(exit_code, signal, log, name)
+        case "timed_out":
+            return Failure(code=Code.TIMED_OUT, message=f"{name} was ended{after}: its time limit")
+        case "stalled":
+            return Failure(code=Code.STALLED, message=f"{name} made no progress and was ended{after}{_tail(log)}")
+        case "disk_limit":
+            return Failure(code=Code.DISK_LIMIT, message=f"{name} was ended{after}: it wrote more than the job may")
+        case "disk_full":
+            return Failure(code=Code.DISK_FULL, message=f"{name} was ended{after}: the disk is almost full")
+        case _:
+            return Failure(code=Code.CANCELED, message=f"{name} was stopped{after}")
+
+
+def _tail(log: str) -> str:
+    """The last lines that say something, for the message."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not _NOISE.search(line)]
+    return ": " + " / ".join(lines[-_LINES:]) if lines else ""

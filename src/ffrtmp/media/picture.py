@@ -1,0 +1,74 @@
+"""What size the output has, and which filters make it. Pure: the same numbers go into the command and into the verdict."""
+
+from fractions import Fraction
+
+import msgspec
+
+from ffrtmp.domain.spec import PixelFormat, Spec
+from ffrtmp.domain.units import Resolution
+from ffrtmp.media import codecs
+from ffrtmp.media.arguments import number
+from ffrtmp.media.inspection import VideoStream
+
+#: of a generated input that was given no size or rate
+GENERATED_SIZE = (1280, 720)
+GENERATED_RATE = Fraction(30)
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    width: int
+    height: int
+    pixel_format: PixelFormat
+    filters: tuple[str, ...] = ()
+
+
+def _even(value: float) -> int:
+    """The nearest even number that is not less than 2."""
+    return max(2, 2 * round(value / 2))
+
+
+def plan(spec: Spec, source: VideoStream | None) -> Picture:
+    """The picture that a spec makes of a source; `source` None is a generated input.
+
+    FFmpeg turns the picture as its rotation says before our filters see it. A size with both sides is met exactly, with square
+    pixels. One side keeps the source's aspect and pixel shape. Without a size an odd side loses one line or column:
+    4:2:0 cannot hold it, and cutting does not soften the picture as scaling would.
+    """
+    if source is None:
+        width, height = generated_size(spec)
+        return Picture(width=width, height=height, pixel_format=codecs.pixel_format(spec, 8))
+    made = codecs.pixel_format(spec, source.bits)
+    width, height = source.display_size
+    asked = spec.resolution
+    if asked is None:
+        even = (max(2, width - width % 2), max(2, height - height % 2))
+        filters = (f"crop={even[0]}:{even[1]}:0:0",) if even != (width, height) and min(width, height) > 1 else ()
+        return Picture(width=even[0], height=even[1], pixel_format=made, filters=filters)
+    target = (_even(asked.width or width * asked.height / height), _even(asked.height))
+    if target == (width, height) and (asked.width is None or source.shown_aspect == 1):
+        return Picture(width=width, height=height, pixel_format=made)
+    aspect = Fraction(1) if asked.width is not None else source.shown_aspect
+    return Picture(
+        width=target[0],
+        height=target[1],
+        pixel_format=made,
+        filters=(
+            f"scale={target[0]}:{target[1]}:flags=bicubic",
+            f"setsar={aspect.numerator}/{aspect.denominator}",
+        ),
+    )
+
+
+def generated_size(spec: Spec) -> tuple[int, int]:
+    asked: Resolution | None = spec.resolution
+    if asked is None:
+        return GENERATED_SIZE
+    return _even(asked.width or asked.height * 16 / 9), _even(asked.height)
+
+
+def generated_rate(spec: Spec) -> Fraction:
+    return spec.frame_rate or GENERATED_RATE
+
+
+def fraction(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}" if value.denominator != 1 else number(value.numerator)

@@ -1,0 +1,136 @@
+"""Which frames of the input are encoded, and at which times. Pure; the verdict counts what this plans.
+
+Times are kept as they are (variable frame rates stay variable) unless a frame rate was asked. A start or a duration selects frames
+by timestamp, as measured to be exact for every kind of source: seek half a second before the keyframe, decode, `trim`.
+FFmpeg's own `-ss`/`-t` on the input is not exact for ts, ps, VFR and B-frame sources.
+"""
+
+from fractions import Fraction
+
+import msgspec
+
+from ffrtmp.domain import errors
+from ffrtmp.domain.errors import Code
+from ffrtmp.domain.spec import InputKind, Spec
+from ffrtmp.media.arguments import number
+from ffrtmp.media.inspection import Inspection, VideoStream
+from ffrtmp.media.picture import fraction, generated_rate
+
+#: frames lie further apart than this (1000 fps is the most that a spec may ask), and all clocks tick finer
+_MARGIN_SECONDS = 0.0004
+#: how far before a keyframe a seek aims: demuxers that seek by DTS or by byte land early enough then
+_SEEK_MARGIN_SECONDS = 0.5
+GENERATED_SECONDS = 10.0
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    frames: int | None  #: that must come out; None: the input's frames cannot be counted without decoding
+    frames_tolerance: int = 0
+    video_seconds: float | None = None  #: from the first frame to the end of the last
+    cut: bool = False
+    input_arguments: tuple[str, ...] = ()
+    video_filters: tuple[str, ...] = ()
+    audio_filters: tuple[str, ...] = ()
+    encode_arguments: tuple[str, ...] = ()
+    rate: Fraction | None = None  #: frames per second, about; for `-g`
+    interval: tuple[float, float | None] = (0.0, None)  #: what is taken, in the input's clock
+
+
+def plan(spec: Spec, source: Inspection | None) -> Timing:
+    """Raises TaskError(no_video_stream), or input_invalid when the cut takes nothing."""
+    if spec.input.kind is InputKind.GENERATE or source is None:
+        rate, seconds = generated_rate(spec), spec.duration or GENERATED_SECONDS
+        frames = -(-Fraction(number(seconds)) * rate // 1)
+        return Timing(frames=int(frames), frames_tolerance=1, video_seconds=seconds, rate=rate)
+    video = source.main_video
+    if video is None:
+        raise errors.TaskError(Code.NO_VIDEO_STREAM, "the input has no video stream")
+    if spec.start > 0 or spec.duration is not None:
+        return _cut(spec, source, video)
+    taken = (source.start_seconds, None)
+    if spec.frame_rate is not None:
+        return _converted(spec.frame_rate, video.first_pts, video.duration_seconds, source.start_seconds, taken)
+    return Timing(
+        frames=video.frames or None,
+        video_seconds=video.duration_seconds,
+        encode_arguments=_keep(video, video.first_pts, source.start_seconds),
+        rate=video.frame_rate,
+        interval=taken,
+    )
+
+
+def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
+    window = source.window
+    if window is None:
+        raise ValueError("a cut needs an inspection with a window")
+    base = source.start_seconds + spec.start
+    until = None if spec.duration is None else base + spec.duration
+    if window.first_pts is None or window.last_pts is None:
+        length = video.duration_seconds or source.duration_seconds
+        raise errors.TaskError(
+            Code.INPUT_INVALID,
+            f"start {spec.start:g} s and duration {spec.duration or 0:g} s select no frame"
+            + (f": the input is {length:.3f} s long" if length else ""),
+        )
+    seek: tuple[str, ...] = ()
+    if window.keyframe_pts is not None:
+        target = window.keyframe_pts - source.start_seconds - _SEEK_MARGIN_SECONDS
+        if target > 0:
+            seek = ("-ss", f"{target:.6f}")
+    first, last = window.first_pts - _MARGIN_SECONDS, window.last_pts + _MARGIN_SECONDS
+    span = window.last_pts + window.last_duration - window.first_pts
+    ends = "" if until is None else f":end={until:.6f}"
+    cut = Timing(
+        frames=window.frames,
+        video_seconds=span,
+        cut=True,
+        input_arguments=("-copyts", "-noaccurate_seek", *seek),
+        video_filters=(f"trim=start={first:.6f}:end={last:.6f}", f"setpts=round(PTS-{base:.6f}/TB)"),
+        audio_filters=(f"atrim=start={base:.6f}{ends}", f"asetpts=round(PTS-{base:.6f}/TB)"),
+        encode_arguments=_keep(video, window.first_pts, base),
+        rate=video.frame_rate,
+        interval=(base, until),
+    )
+    if spec.frame_rate is None:
+        return cut
+    made = _converted(spec.frame_rate, window.first_pts, span, base, cut.interval)
+    return msgspec.structs.replace(
+        made,
+        cut=True,
+        input_arguments=cut.input_arguments,
+        video_filters=cut.video_filters + made.video_filters,
+        audio_filters=cut.audio_filters,
+    )
+
+
+def _converted(
+    rate: Fraction, first: float | None, span: float | None, base: float, taken: tuple[float, float | None]
+) -> Timing:
+    """The `fps` filter puts a frame on every tick from the first frame's to the end of the last one, each rounded to nearest."""
+    frames = None
+    if first is not None and span is not None:
+        frames = max(1, round((first - base + span) * rate) - round((first - base) * rate))
+    return Timing(
+        frames=frames,
+        frames_tolerance=1,
+        video_seconds=None if frames is None else float(frames / rate),
+        video_filters=(f"fps={fraction(rate)}",),
+        encode_arguments=("-fps_mode", "vfr", "-enc_time_base", fraction(1 / rate)),
+        rate=rate,
+        interval=taken,
+    )
+
+
+def _keep(video: VideoStream, first: float | None, base: float) -> tuple[str, ...]:
+    """Keep each frame and its time.
+
+    Containers with millisecond clocks round the times of a constant rate. Where the inspection found a constant rate, and the
+    first frame lies on its grid, the encoder's clock ticks once a frame: the exact times are restored.
+    """
+    rate = video.frame_rate
+    clock = "demux"
+    if video.constant_rate and rate and first is not None:
+        offset = (first - base) * rate
+        if abs(offset - round(offset)) <= float(Fraction(video.time_base) * rate) + 1e-6:
+            clock = fraction(1 / rate)
+    return ("-fps_mode", "passthrough", "-enc_time_base", clock)
