@@ -10,7 +10,8 @@ from typing import Protocol
 
 import msgspec
 
-from ffrtmp.domain import errors, job, node, spec, states
+from ffrtmp.domain import errors, job, node, spec
+from ffrtmp.domain.states import AttemptState, JobState, TaskState
 from ffrtmp.protocol import agent
 
 
@@ -22,7 +23,7 @@ class Submitted(msgspec.Struct, frozen=True):
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     """None: any. `tags` must all be there with these values."""
 
-    states: tuple[states.JobState, ...] = ()
+    states: tuple[JobState, ...] = ()
     queue: spec.Queue | None = None
     priority: spec.Priority | None = None
     engine: spec.Engine | None = None
@@ -107,8 +108,8 @@ class AttemptResult(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str
     task_id: str
     job_id: str
-    attempt_state: states.AttemptState
-    job_state: states.JobState
+    attempt_state: AttemptState
+    job_state: JobState
     replay: bool = False  #: this report had been taken before
     retry: int = 0
     max_retries: int = 0
@@ -147,14 +148,14 @@ class Class(msgspec.Struct, frozen=True):
 class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
     class_id: int
     queue: spec.Queue
-    state: states.TaskState  #: queued, retrying or blocked
+    state: TaskState  #: queued, retrying or blocked
     count: int
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Kept as counters, so that reading them costs the same at a thousand jobs and at a million."""
 
-    jobs: dict[tuple[states.JobState, spec.Queue, spec.Engine], int]
+    jobs: dict[tuple[JobState, spec.Queue, spec.Engine], int]
     completed_by_engine: dict[spec.Engine, int]  #: the engine that ran it, never AUTO
     failures: dict[errors.Code, int]  #: attempts that failed, by code
     retries: int
@@ -204,8 +205,9 @@ class Store(Protocol):
     async def attempts(self, job_id: str) -> list[job.Attempt]: ...
     async def logs(self, job_id: str) -> list[tuple[job.Attempt, str]]: ...
     async def cancel(self, ref: str) -> JobChange:
-        """Queued: canceled at once. With a node: cancel requested; canceled when the attempt reports or its lease ends. Conflict when
-        terminal (but a canceled job answers again the same) or publishing."""
+        """Queued: canceled at once. With a node: cancel requested; canceled when the attempt reports or its lease ends.
+
+        Conflict when terminal (but a canceled job answers again the same) or publishing."""
 
     async def pause(self, ref: str) -> JobChange: ...
     async def resume(self, ref: str) -> JobChange: ...

@@ -1,0 +1,252 @@
+"""Nodes: register, drain, remove, read."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ffrtmp.domain import errors, node
+from ffrtmp.domain.errors import Code, Failure
+from ffrtmp.domain.job import EventKind
+from ffrtmp.store import calls, interface
+from ffrtmp.store.ops import graph, rows
+from ffrtmp.store.ops.unit import Targets, Unit
+from ffrtmp.store.tx import Row, Tx
+
+_labels = msgspec.json.Decoder(dict[str, str]).decode
+_capabilities = msgspec.json.Decoder(node.Capabilities).decode
+OFFLINE_AFTER_BEATS = 3
+
+
+class _NodeRow(msgspec.Struct, gc=False):
+    id: str
+    name: str
+    address: str
+    type: str
+    cpu_threads: int
+    cpu_model: str
+    has_gpu: int
+    gpu_type: str
+    ram_total_bytes: int
+    labels_text: str
+    capabilities_text: str
+    slots: int
+    incarnation: str
+    version: str
+    ttl_us: int
+    heartbeat_interval_us: int
+    at: int
+
+
+def _name(new: interface.NewNode) -> str:
+    return new.name or new.address
+
+
+async def _refs(unit: Unit, refs: set[str]) -> dict[str, str]:
+    """Node ids by id and by name."""
+    found: dict[str, str] = {}
+    for node_id, name in await unit.tx.all("node_refs", ids=sorted(refs)):
+        found.setdefault(name, node_id)
+        found[node_id] = node_id
+    return found
+
+
+async def register_targets(unit: Unit, batch: Sequence[calls.Register], into: Targets) -> None:
+    known = await _refs(unit, {_name(call.new) for call in batch})
+    into.nodes.update(known.values())
+    if known:
+        into.jobs.update(row[0] for row in await unit.tx.all("lease_jobs_of_nodes", ids=sorted(set(known.values()))))
+
+
+async def ref_targets(unit: Unit, batch: Sequence[calls.Drain | calls.RemoveNode], into: Targets) -> None:
+    into.nodes.update((await _refs(unit, {call.ref for call in batch})).values())
+
+
+async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interface.RegisteredNode]:
+    by_name = {known.name: known for known in unit.nodes.values()}
+    fresh: set[str] = set()
+    created: list[bool] = []
+    restored: list[list[str]] = []
+    for call in sorted(batch, key=lambda one: _name(one.new)):
+        known = by_name.get(_name(call.new))
+        if known is None:
+            row = _row(call.new, call.new.id, unit.now)
+            await unit.tx.change("node_insert", [row])
+            unit.count("nodes")
+            fresh.add(row.id)
+            made = rows.Node(row.id, row.name, row.incarnation, 0, 0, 0, row.ttl_us, unit.now)
+            unit.nodes[made.id] = by_name[made.name] = made
+    for call in batch:
+        known = by_name[_name(call.new)]
+        new = known.id in fresh
+        fresh.discard(known.id)
+        created.append(new)
+        taken: list[str] = []
+        if known.incarnation != call.new.incarnation:
+            taken = _take_back(unit, known)
+        if not new:
+            await unit.tx.change("node_replace", [_row(call.new, known.id, unit.now)])
+            known.incarnation, known.ttl_us, known.last_heartbeat = call.new.incarnation, call.new.ttl_us, unit.now
+            known.stopping = known.lost = 0
+        restored.append(taken)
+        data = f'{{"name":{rows.json_text(known.name)},"new":{"true" if new else "false"}}}'
+        unit.event(EventKind.NODE_REGISTERED, node_id=known.id, data=data)
+    await unit.flush()
+    ids = [by_name[_name(call.new)].id for call in batch]
+    nodes = await _some(unit.tx, ids, unit.now)
+    return [
+        interface.RegisteredNode(nodes[node_id], new, taken)
+        for node_id, new, taken in zip(ids, created, restored, strict=True)
+    ]
+
+
+def _take_back(unit: Unit, known: rows.Node) -> list[str]:
+    """The agent restarted: what its predecessor had is free at once. Returns the jobs."""
+    failure = Failure(code=Code.NODE_LOST, message=f"The agent on {known.name} restarted while it had the task.")
+    theirs = [lease for of in unit.jobs.values() for lease in of.leases if lease.node_id == known.id]
+    for lease in theirs:
+        graph.lose(unit, lease, failure, back_off=False)
+    return list(dict.fromkeys(unit.jobs[lease.job_seq].id for lease in theirs))
+
+
+def _row(new: interface.NewNode, node_id: str, at: int) -> _NodeRow:
+    return _NodeRow(
+        node_id,
+        _name(new),
+        new.address,
+        new.type.value,
+        new.cpu_threads,
+        new.cpu_model,
+        int(new.has_gpu),
+        new.gpu_type,
+        new.ram_total_bytes,
+        rows.json_text(dict(new.labels)),
+        rows.json_text(new.capabilities),
+        new.slots,
+        new.incarnation,
+        new.version,
+        new.ttl_us,
+        new.heartbeat_interval_us,
+        at,
+    )
+
+
+class _Credential(msgspec.Struct, gc=False):
+    id: str
+    sha256: str
+
+
+async def set_credential(unit: Unit, batch: Sequence[calls.SetCredential]) -> list[errors.FfrtmpError | None]:
+    known = [_Credential(call.node_id, call.sha256) for call in batch if call.node_id in unit.nodes]
+    await unit.tx.change("node_credential_set", known)
+    return [None if call.node_id in unit.nodes else no_node(call.node_id) for call in batch]
+
+
+async def credential_targets(unit: Unit, batch: Sequence[calls.SetCredential], into: Targets) -> None:  # noqa: ARG001
+    into.nodes.update(call.node_id for call in batch)
+
+
+def _find(unit: Unit, ref: str) -> rows.Node | None:
+    return unit.nodes.get(ref) or next((known for known in unit.nodes.values() if known.name == ref), None)
+
+
+def no_node(ref: str) -> errors.NotFound:
+    return errors.NotFound(f"There is no node {ref}.")
+
+
+async def drain(unit: Unit, batch: Sequence[calls.Drain]) -> list[node.Node | errors.FfrtmpError]:
+    for call in batch:
+        known = _find(unit, call.ref)
+        if known is not None and bool(known.draining) is not call.on:
+            known.draining = int(call.on)
+            if not call.on:
+                known.stopping = 0
+            unit.touch_node(known)
+            data = f'{{"on":{"true" if call.on else "false"}}}'
+            unit.event(EventKind.NODE_DRAIN, node_id=known.id, data=data)
+    await unit.flush()
+    found = [_find(unit, call.ref) for call in batch]
+    nodes = await _some(unit.tx, [known.id for known in found if known], unit.now)
+    return [
+        nodes[known.id] if known is not None else no_node(call.ref) for call, known in zip(batch, found, strict=True)
+    ]
+
+
+class _Removal(msgspec.Struct, gc=False):
+    id: str
+    at: int
+
+
+async def remove(unit: Unit, batch: Sequence[calls.RemoveNode]) -> list[errors.FfrtmpError | None]:
+    answers: list[errors.FfrtmpError | None] = []
+    for call in batch:
+        known = _find(unit, call.ref)
+        if known is None:
+            answers.append(no_node(call.ref))
+            continue
+        held = (await _some(unit.tx, [known.id], unit.now))[known.id].active_attempts
+        if held:
+            answers.append(
+                errors.Conflict(
+                    f"Node {known.name} has {held} running: drain it first, or wait until its leases end.", state="busy"
+                )
+            )
+            continue
+        await unit.tx.change("node_remove", [_Removal(known.id, unit.now)])
+        del unit.nodes[known.id]
+        unit.count("nodes", -1)
+        unit.event(EventKind.NODE_REMOVED, node_id=known.id, data=f'{{"name":{rows.json_text(known.name)}}}')
+        answers.append(None)
+    return answers
+
+
+async def everything(tx: Tx, now: int) -> list[node.Node]:
+    return [_node(row, now) for row in await tx.all("nodes_all")]
+
+
+async def _some(tx: Tx, refs: Sequence[str], now: int) -> dict[str, node.Node]:
+    return {row[0]: _node(row, now) for row in await tx.all("nodes_some", refs=list(refs))} if refs else {}
+
+
+async def get(tx: Tx, ref: str, now: int) -> node.Node:
+    found = await _some(tx, [ref], now)
+    if not found:
+        raise no_node(ref)
+    return found.get(ref) or next(iter(found.values()))
+
+
+async def credential(tx: Tx, node_id: str) -> str:
+    row = await tx.one("node_credential", node_id=node_id)
+    if row is None:
+        raise no_node(node_id)
+    return str(row[0])
+
+
+def _node(row: Row, now: int) -> node.Node:
+    slots, draining, active = row[11], bool(row[12] or row[13]), row[19]
+    if row[17] + OFFLINE_AFTER_BEATS * row[18] < now:
+        status = node.NodeStatus.OFFLINE
+    elif draining:
+        status = node.NodeStatus.DRAINING
+    else:
+        status = node.NodeStatus.BUSY if active >= slots else node.NodeStatus.AVAILABLE
+    return node.Node(
+        id=row[0],
+        name=row[1],
+        address=row[2],
+        type=node.NodeType(row[3]),
+        status=status,
+        cpu_threads=row[4],
+        cpu_model=row[5],
+        has_gpu=bool(row[6]),
+        gpu_type=row[7],
+        ram_total_bytes=row[8],
+        labels=_labels(row[9]),
+        capabilities=_capabilities(row[10]),
+        slots=slots,
+        active_attempts=active,
+        draining=draining,
+        incarnation=row[14],
+        version=row[15],
+        registered_at=row[16],
+        last_heartbeat=row[17],
+    )

@@ -1,0 +1,61 @@
+-- name: now
+SELECT {{now}};
+
+-- name: job_page
+-- The store adds the filters that were asked for: each is one walk along one index.
+SELECT j.seq, j.id, j.state, j.scenario, j.confidence, j.engine, j.queue, j.priority, d.parameters, d.spec, d.tags,
+       j.retry_of, j.paused, j.cancel_requested, j.max_retries, j.retry_count, j.created_at, j.updated_at, j.started_at,
+       j.finished_at, j.node_id, n.name, j.failure, a.result, j.task_count
+FROM {{more_sources}} jobs j
+JOIN job_docs d ON d.job_seq = j.seq
+LEFT JOIN nodes n ON n.id = j.node_id
+LEFT JOIN attempts a ON a.job_seq = j.seq AND a.id = j.result_attempt
+WHERE {{more_filters}}
+ORDER BY {{more_order}} DESC LIMIT :count;
+
+-- name: jobs_whole
+SELECT j.seq, j.id, j.state, j.scenario, j.confidence, j.engine, j.queue, j.priority, d.parameters, d.spec, d.tags,
+       j.retry_of, j.paused, j.cancel_requested, j.max_retries, j.retry_count, j.created_at, j.updated_at, j.started_at,
+       j.finished_at, j.node_id, n.name, j.failure, a.result, j.task_count
+FROM jobs j
+JOIN job_docs d ON d.job_seq = j.seq
+LEFT JOIN nodes n ON n.id = j.node_id
+LEFT JOIN attempts a ON a.job_seq = j.seq AND a.id = j.result_attempt
+WHERE j.seq {{in seqs bigint}};
+
+-- name: job_whole
+SELECT j.seq, j.id, j.state, j.scenario, j.confidence, j.engine, j.queue, j.priority, d.parameters, d.spec, d.tags,
+       j.retry_of, j.paused, j.cancel_requested, j.max_retries, j.retry_count, j.created_at, j.updated_at, j.started_at,
+       j.finished_at, j.node_id, n.name, j.failure, a.result, j.task_count
+FROM jobs j
+JOIN job_docs d ON d.job_seq = j.seq
+LEFT JOIN nodes n ON n.id = j.node_id
+LEFT JOIN attempts a ON a.job_seq = j.seq AND a.id = j.result_attempt
+WHERE j.id = :id OR j.seq = :seq;
+
+-- name: progress_of_jobs
+SELECT job_seq, progress FROM leases WHERE job_seq {{in seqs bigint}};
+
+-- name: tasks_done_of_jobs
+SELECT job_seq, count(*) FROM tasks WHERE job_seq {{in seqs bigint}} AND state = 'done' GROUP BY job_seq;
+
+-- name: job_seq
+SELECT seq FROM jobs WHERE id = :id;
+
+-- name: tasks_whole
+SELECT t.id, j.id, t.kind, t.state, t.class_id, t.pending_deps, t.failures, t.crashes, t.run_at, t.created_at, t.updated_at
+FROM jobs j JOIN tasks t ON t.job_seq = j.seq WHERE j.id = :id ORDER BY t.position;
+
+-- name: attempts_whole
+SELECT a.id, a.task_id, j.id, a.node_id, n.name, a.number, a.state, a.assigned_at, a.started_at, a.finished_at, a.failure, a.result
+FROM jobs j JOIN attempts a ON a.job_seq = j.seq LEFT JOIN nodes n ON n.id = a.node_id
+WHERE j.id = :id ORDER BY a.assigned_at, a.number, a.id;
+
+-- name: logs_whole
+SELECT g.attempt_id, g.text FROM jobs j JOIN attempt_logs g ON g.job_seq = j.seq WHERE j.id = :id;
+
+-- name: classes_all
+SELECT id, requires FROM classes ORDER BY id;
+
+-- name: counters_all
+SELECT name, CAST(sum(value) AS bigint) FROM counters GROUP BY name;
