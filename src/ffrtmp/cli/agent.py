@@ -9,7 +9,7 @@ from ffrtmp.cli import base, layered, parameters, serving
 from ffrtmp.cli.serving import NETWORK, PATH, PORT, SECURITY, WATCHING, WORK
 
 if TYPE_CHECKING:
-    pass
+    from ffrtmp.agent.settings import AgentSettings
 
 
 def _option(flag: str, help: str, **settings: Any) -> base.Option:
@@ -75,9 +75,17 @@ _OPTIONS: list[click.Parameter] = [
         multiple=True,
         section=WORK,
     ),
-    _option("--ffmpeg", "Another ffmpeg than the one that came along.", type=PATH, section=WORK),
+    _option("--ffmpeg", "Another ffmpeg than the one that came along.", section=WORK),
+    _option(
+        "--stop-grace",
+        "What runs may finish in this time when the agent is told to stop; then it goes to another.",
+        type=parameters.DURATION,
+        default="30s",
+        section=WORK,
+    ),
     _option("--metrics/--no-metrics", "Serve /metrics, /health and /ready.", default=True, section=WATCHING),
     _option("--metrics-port", "Their port; 0 picks a free one.", type=PORT, default=9091, section=WATCHING),
+    _option("--metrics-host", "Address to serve them on.", default="0.0.0.0", section=WATCHING),  # noqa: S104
     *serving.logging_options("agent"),
     layered.config_option("agent"),
 ]
@@ -106,3 +114,15 @@ def command(ready_file: Path | None, **values: Any) -> int:
 
     logs.configure(settings.log_level, settings.log_format)
     return serving.run(app.run(settings, on_ready=lambda ready: serving.write_ready(ready_file, serving.plain(ready))))
+
+
+def make_settings(values: dict[str, Any]) -> "AgentSettings":
+    from ffrtmp.agent.settings import AgentSettings
+
+    for name in ("poll_interval", "heartbeat_interval", "stop_grace"):
+        values[f"{name}_seconds"] = values.pop(name)
+    values["labels"] = dict(values.pop("label"))
+    values["media_roots"] = tuple(values.pop("media_root"))
+    for name in ("name", "api_key"):
+        values[name] = values[name] or ""
+    return AgentSettings(**values)

@@ -1,6 +1,5 @@
 """The options of every command that talks to a master, and the frame such a command runs in."""
 
-import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
@@ -156,6 +155,8 @@ class Command(base.Command):
         self.params += options()
 
     def invoke(self, ctx: click.Context) -> Any:
+        import asyncio
+
         assert self.callback is not None
         shared = {_name(flag) for flag, *_ in _OPTIONS}
         own = {name: value for name, value in ctx.params.items() if name not in shared}

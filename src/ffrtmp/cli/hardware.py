@@ -27,7 +27,9 @@ def recommend(cores: int, memory_bytes: int, *, gpu: str = "") -> Recommendation
     by_cores = min(most, least + round((most - least) * (cores - floor) / max(1, ceiling - 1 - floor)))
     by_memory = max(1, memory_bytes // _BYTES_PER_JOB)
     jobs = min(by_cores, by_memory)
-    reasons = [f"{cores} cores ({kind}): {'one job at a time uses' if most == 1 else f'{least} to {most} jobs at once use'} them well"]
+    reasons = [
+        f"{cores} cores ({kind}): {'one job at a time uses' if most == 1 else f'{least} to {most} jobs at once use'} them well"
+    ]
     if by_memory < by_cores:
         reasons.append(
             f"{memory_bytes / 1024**3:.1f} GiB of memory: not more than {by_memory}, at about 1.4 GiB for a 1080p job"

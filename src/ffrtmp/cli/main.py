@@ -105,15 +105,19 @@ def main() -> int:
 
 
 def master() -> int:
-    from ffrtmp.cli import master as module
-
-    return run(module.command, sys.argv[1:], "ffrtmp-master")
+    return _alias("master")
 
 
 def agent() -> int:
-    from ffrtmp.cli import agent as module
+    return _alias("agent")
 
-    return run(module.command, sys.argv[1:], "ffrtmp-agent")
+
+def _alias(name: str) -> int:
+    """`ffrtmp-master` is `ffrtmp master`."""
+    group = tree()
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    return run(command, sys.argv[1:], f"ffrtmp-{name}")
 
 
 if __name__ == "__main__":

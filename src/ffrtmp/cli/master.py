@@ -71,6 +71,13 @@ _OPTIONS: list[click.Parameter] = [
         default="7d",
         section=WORK,
     ),
+    _option(
+        "--stop-grace",
+        "Requests may end in this time when the master is told to stop.",
+        type=parameters.DURATION,
+        default="10s",
+        section=WORK,
+    ),
     _option("--metrics/--no-metrics", "Serve /metrics and /health.", default=True, section=WATCHING),
     _option("--metrics-port", "Their port; 0 picks a free one.", type=PORT, default=9090, section=WATCHING),
     *serving.logging_options("master"),
@@ -109,8 +116,8 @@ def command(generate_cert: bool, ready_file: Path | None, **values: Any) -> int:
 def make_settings(values: dict[str, Any]) -> "MasterSettings":
     from ffrtmp.master.settings import MasterSettings
 
-    values["scheduler_interval_seconds"] = values.pop("scheduler_interval")
-    values["retention_seconds"] = values.pop("retention")
+    for name in ("scheduler_interval", "retention", "stop_grace"):
+        values[f"{name}_seconds"] = values.pop(name)
     for name in ("cert_hosts", "cert_ips"):
         values[name] = tuple(values[name] or ())
     values["api_key"] = values["api_key"] or ""

@@ -35,7 +35,8 @@ def _loopback(host: str) -> bool:
 
 def is_here(node: "NodeView", hostname: str) -> bool:
     """Whether a node is this machine, as its address says."""
-    host = urlsplit(node.address if "//" in node.address else f"//{node.address}").hostname or ""
+    address = node.address if node.address.count(":") < 2 or "[" in node.address else f"[{node.address}]"
+    host = urlsplit(address if "//" in address else f"//{address}").hostname or ""
     return _loopback(host) or host.lower() == hostname.lower()
 
 

@@ -55,7 +55,10 @@ def job_view(number: int = 17, state: str = "queued", **more: Any) -> views.JobV
         )
     if state == "failed":
         fields["failure"] = views.FailureView(
-            code="input_missing", failure_class="permanent", message="no such file: /media/a.mov", advice="Check the path."
+            code="input_missing",
+            failure_class="permanent",
+            message="no such file: /media/a.mov",
+            advice="Check the path.",
         )
     return views.JobView(**{**fields, **more})
 
@@ -176,19 +179,28 @@ def application(master: FakeMaster) -> Starlette:
         master.uploads[upload_id] += await request.body()
         data = master.uploads[upload_id]
         return agent.UploadStatus(
-            id=upload_id, name="x", size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), offset=len(data), complete=True
+            id=upload_id,
+            name="x",
+            size_bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            offset=len(data),
+            complete=True,
         )
 
     def outputs(request: Request) -> views.OutputsView:
         found = ref(request)
-        made = [] if found.state != "completed" else [
-            views.OutputView(
-                name="clip.mp4",
-                size_bytes=len(master.output),
-                sha256=hashlib.sha256(master.output).hexdigest(),
-                url=f"/jobs/{found.id}/outputs/clip.mp4",
-            )
-        ]
+        made = (
+            []
+            if found.state != "completed"
+            else [
+                views.OutputView(
+                    name="clip.mp4",
+                    size_bytes=len(master.output),
+                    sha256=hashlib.sha256(master.output).hexdigest(),
+                    url=f"/jobs/{found.id}/outputs/clip.mp4",
+                )
+            ]
+        )
         return views.OutputsView(job_id=found.id, outputs=made, verdict=found.result.verdict if found.result else None)
 
     def tasks(request: Request) -> views.TasksView:
@@ -200,7 +212,9 @@ def application(master: FakeMaster) -> Starlette:
         return views.TasksView(tasks=[], attempts=[attempt] if found.started_at else [])
 
     def logs(request: Request) -> views.LogsView:
-        log = views.AttemptLog(attempt_id="a1", number=1, node_name="worker-01", text="frame= 132\n[bold]not markup[/bold]\n")
+        log = views.AttemptLog(
+            attempt_id="a1", number=1, node_name="worker-01", text="frame= 132\n[bold]not markup[/bold]\n"
+        )
         return views.LogsView(job_id=ref(request).id, logs=log.text, attempts=[log])
 
     def explain(request: Request) -> views.ExplainView:
@@ -210,7 +224,9 @@ def application(master: FakeMaster) -> Starlette:
             state=found.state,
             spec={"codec": "h264", "rate": {"mode": "crf", "crf": 23}},
             decisions=["rate: crf 23, the default for h264"],
-            nodes=[views.NodeFit(node_name="worker-01", status="busy", fits=False, unmet=["it has no working av1 encoder"])],
+            nodes=[
+                views.NodeFit(node_name="worker-01", status="busy", fits=False, unmet=["it has no working av1 encoder"])
+            ],
             history=["12:00:00 submitted"],
             waiting_code="no_node",
             waiting_reason="No registered node can run it.",

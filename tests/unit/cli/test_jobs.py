@@ -54,7 +54,15 @@ def test_list_hands_filters_on(run, master, view, a_node):
 def test_status_of_one_job_is_a_page(run, master, view):
     master.add(view(17, "completed"))
     page = run("jobs", "status", "17").out
-    for part in ("Job 17  completed", "100%", "libx264", "132 frames", "clip.mp4", "1.5 MB" if False else "10 B", "passed"):
+    for part in (
+        "Job 17  completed",
+        "100%",
+        "libx264",
+        "132 frames",
+        "clip.mp4",
+        "1.5 MB" if False else "10 B",
+        "passed",
+    ):
         assert part in page
 
 
@@ -127,7 +135,12 @@ def test_logs_are_printed_as_they_are(run, master, view):
 def test_explain_says_why_it_waits(run, master, view):
     master.add(view(17))
     page = run("jobs", "explain", "17").out
-    for part in ("No registered node can run it. (no_node)", "2 ready before it", "rate.crf", "it has no working av1 encoder"):
+    for part in (
+        "No registered node can run it. (no_node)",
+        "2 ready before it",
+        "rate.crf",
+        "it has no working av1 encoder",
+    ):
         assert part in page
 
 

@@ -1,0 +1,226 @@
+"""The checks of `doctor`: each says what it found, and what to do where that is not enough."""
+
+import asyncio
+import enum
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ffrtmp.domain import errors, units
+
+if TYPE_CHECKING:
+    from ffrtmp.cli.connection import Connection
+    from ffrtmp.client.client import Client
+    from ffrtmp.domain.command import Command
+    from ffrtmp.domain.node import Encoder
+    from ffrtmp.media import probe
+
+ORDER = ("ffmpeg", "encoders", "gstreamer", "disk", "state", "master")
+_LITTLE_BYTES, _NO_BYTES = 5_000_000_000, 500_000_000
+
+
+class Level(enum.StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+    INFO = "-"
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    group: str
+    name: str
+    level: Level
+    found: str
+    fix: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return self.level is Level.FAIL
+
+
+async def _version(command: "Command") -> str:
+    """The first line that a program prints about itself; "" when it does not run."""
+    from ffrtmp.process import run
+
+    lines: list[str] = []
+    try:
+        ended = await run.to_end(command, on_line=lines.append)
+    except OSError:
+        return ""
+    return (lines or ended.log.splitlines() or [""])[0] if ended.ok else ""
+
+
+async def programs(ffmpeg: str | None) -> list[Check]:
+    """FFmpeg: there and running."""
+    from ffrtmp.media import tools
+
+    try:
+        found = tools.find(ffmpeg)
+    except errors.TaskError as error:
+        return [
+            Check(group="ffmpeg", name="ffmpeg", level=Level.FAIL, found=str(error), fix="pip install imageio-ffmpeg")
+        ]
+    line = await _version(tools.version_command(found))
+    if version := tools.version_of(line):
+        return [Check(group="ffmpeg", name="ffmpeg", level=Level.OK, found=f"{version} at {found.ffmpeg}")]
+    return [
+        Check(
+            group="ffmpeg",
+            name="ffmpeg",
+            level=Level.FAIL,
+            found=f"{found.ffmpeg} does not run",
+            fix="Install it again (pip install --force-reinstall imageio-ffmpeg), or name another with --ffmpeg.",
+        )
+    ]
+
+
+async def encoders(ffmpeg: str | None) -> list[Check]:
+    """Each encoder really encodes some frames; a codec needs one that works, hardware is a gift."""
+    from ffrtmp.media import probe, tools
+
+    try:
+        tried = probe.probes(tools.find(ffmpeg))
+    except errors.TaskError:
+        return []  # `programs` says it
+    gate = asyncio.Semaphore(2)
+    found = await asyncio.gather(*(_try(one, gate) for one in tried))
+    checks = []
+    for codec in dict.fromkeys(encoder.codec for encoder in found):
+        software = [encoder for encoder in found if encoder.codec is codec and not encoder.hardware]
+        working = [encoder.name for encoder in software if encoder.works]
+        broken = "; ".join(f"{encoder.name}: {encoder.detail}" for encoder in software if not encoder.works)
+        checks.append(
+            Check(
+                group="encoders",
+                name=f"{codec.value} encoder",
+                level=Level.OK if working else Level.FAIL,
+                found=", ".join(working) or broken,
+                fix="" if working else "Use the ffmpeg that comes along (no --ffmpeg), or one built with this encoder.",
+            )
+        )
+    hardware = [encoder for encoder in found if encoder.hardware]
+    working = [encoder.name for encoder in hardware if encoder.works]
+    why = "; ".join(
+        dict.fromkeys(f"{encoder.name.rpartition('_')[2]}: {encoder.detail[:60]}" for encoder in hardware[:3])
+    )
+    checks.append(
+        Check(
+            group="encoders",
+            name="hardware encoders",
+            level=Level.OK if working else Level.INFO,
+            found=", ".join(working) or f"none works here ({why})",
+        )
+    )
+    return checks
+
+
+async def _try(one: "probe.Probe", gate: asyncio.Semaphore) -> "Encoder":
+    from ffrtmp.media import probe
+    from ffrtmp.process import run
+
+    async with gate:
+        ended = await run.to_end(one.command)
+    return probe.interpret(
+        one, ok=ended.ok, ended=ended.ended.value, exit_code=ended.exit_code, signal=ended.signal, log=ended.log
+    )
+
+
+async def gstreamer() -> list[Check]:
+    """Optional: only jobs that name it need it."""
+    from ffrtmp.domain.command import Command, CommandLimits
+
+    path = shutil.which("gst-launch-1.0")
+    version = ""
+    if path:
+        limits = CommandLimits(wall_seconds=20.0)
+        version = await _version(Command(name="gst-launch", argv=(path, "--version"), limits=limits))
+    if version:
+        return [Check(group="gstreamer", name="gstreamer", level=Level.OK, found=f"{version} at {path}")]
+    fix = "Only jobs that ask for it need it: apt install gstreamer1.0-tools gstreamer1.0-plugins-{base,good,bad,ugly}"
+    return [Check(group="gstreamer", name="gstreamer", level=Level.INFO, found="not installed", fix=fix)]
+
+
+async def places() -> list[Check]:
+    """Where ffrtmp writes: room, and rights."""
+    return await asyncio.to_thread(_places)
+
+
+def _places() -> list[Check]:
+    from ffrtmp.agent.settings import AgentSettings
+    from ffrtmp.client import state
+
+    scratch = AgentSettings().work
+    return [
+        _room("scratch space", scratch),
+        _room("media root", Path.cwd()),
+        _state(state.folder()),
+        *_key(state.folder()),
+    ]
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.parents) if parent.exists())
+
+
+def _room(name: str, path: Path) -> Check:
+    free = shutil.disk_usage(_existing(path)).free
+    level = Level.FAIL if free < _NO_BYTES else Level.WARN if free < _LITTLE_BYTES else Level.OK
+    fix = "" if level is Level.OK else "Free some space, or choose another place (--work-dir, --media-root)."
+    return Check(group="disk", name=name, level=level, found=f"{units.human_bytes(free)} free in {path}", fix=fix)
+
+
+def _state(folder: Path) -> Check:
+    if os.access(_existing(folder), os.W_OK):
+        return Check(group="state", name="state folder", level=Level.OK, found=str(folder))
+    fix = f"Make {folder} writable for you, or name another in FFRTMP_STATE_DIR."
+    return Check(group="state", name="state folder", level=Level.FAIL, found=f"{folder} cannot be written", fix=fix)
+
+
+def _key(folder: Path) -> list[Check]:
+    from ffrtmp.client import state
+
+    path = folder / state.API_KEY_FILE
+    if not path.exists():
+        return []
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        fix = f"Others on this machine can read it: chmod 600 {path}"
+        return [Check(group="state", name="key file", level=Level.WARN, found=f"{path} has mode {mode:o}", fix=fix)]
+    return [Check(group="state", name="key file", level=Level.OK, found=f"{path}, only yours")]
+
+
+async def master(connection: "Connection", *, needed: bool) -> list[Check]:
+    """Reachable, the key good, somebody there to work."""
+    try:
+        async with connection.open() as client:
+            return await _master(client)
+    except errors.Unavailable as error:
+        level = Level.FAIL if needed else Level.INFO
+        return [Check(group="master", name="master", level=level, found=str(error), fix="ffrtmp up starts one here.")]
+    except errors.FfrtmpError as error:
+        return [Check(group="master", name="master", level=Level.FAIL, found=str(error), fix="Mend the option.")]
+
+
+async def _master(client: "Client") -> list[Check]:
+    health = await client.health()
+    level = Level.OK if health.status == "ok" else Level.WARN
+    fix = "" if level is Level.OK else "Look at the master's log."
+    told = f"{health.status} at {client.base_url}, version {health.version}, {health.database}"
+    found = [Check(group="master", name="master", level=level, found=told, fix=fix)]
+    try:
+        nodes = (await client.nodes()).nodes
+    except (errors.Unauthenticated, errors.Forbidden) as error:
+        fix = "Give the master's key with --api-key or FFMPEG_RTMP_API_KEY; it printed the key at its first start."
+        return [*found, Check(group="master", name="master key", level=Level.FAIL, found=str(error), fix=fix)]
+    found.append(Check(group="master", name="master key", level=Level.OK, found="accepted"))
+    live = [node.name for node in nodes if node.status != "offline"]
+    if live:
+        found.append(Check(group="master", name="nodes", level=Level.OK, found=f"{len(live)}: {', '.join(live)[:200]}"))
+    else:
+        fix = f"Start an agent: ffrtmp agent --register --master {client.base_url}"
+        found.append(Check(group="master", name="nodes", level=Level.WARN, found="none is there to work", fix=fix))
+    return found
