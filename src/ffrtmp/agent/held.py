@@ -5,7 +5,7 @@ import enum
 
 from ffrtmp.agent import messages as m
 from ffrtmp.domain.errors import Code, Failure
-from ffrtmp.domain.job import Grant, Progress
+from ffrtmp.domain.job import Grant, Progress, Result
 from ffrtmp.protocol import agent
 
 
@@ -66,8 +66,8 @@ class Poll:
 # Reports as they are kept: the node's id and incarnation are put in when they are sent.
 
 
-def fail(failure: Failure) -> agent.Fail:
-    return agent.Fail(node_id="", incarnation="", failure=failure)
+def fail(failure: Failure, result: Result | None = None) -> agent.Fail:
+    return agent.Fail(node_id="", incarnation="", failure=failure, result=result)
 
 
 def canceled() -> agent.Fail:

@@ -79,7 +79,8 @@ class PublishAsked(_Message, frozen=True):
 
 
 class TaskEnded(_Message, frozen=True):
-    """No process of it is left. Neither result nor failure: it was stopped because we wanted it."""
+    """No process of it is left. A failure may come with what there is of a result (its verdict, its command). Neither: it was
+    stopped because we wanted it."""
 
     attempt_id: str
     result: Result | None = None

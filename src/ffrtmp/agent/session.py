@@ -139,6 +139,7 @@ class Session:
             case m.StopRequested(grace_seconds):
                 end = now + grace_seconds
                 self._stop_at = end if self._stop_at is None else min(self._stop_at, end)
+                self._beat_now = True  # tells the master
             case m.Tick():
                 pass
 
@@ -319,10 +320,10 @@ class Session:
             self._queue(now, held, canceled())
         elif want is Want.ASK:
             self._beat_now = True
+        elif ended.failure is not None:
+            self._queue(now, held, fail(ended.failure, ended.result))
         elif ended.result is not None:
             self._queue(now, held, agent.Complete(node_id="", incarnation="", result=ended.result))
-        elif ended.failure is not None:
-            self._queue(now, held, fail(ended.failure))
         else:
             self._queue(now, held, give_back("the agent is stopping"))
 
@@ -395,6 +396,7 @@ class Session:
                 agent.AttemptBeat(attempt_id=held.id, started=held.started, paused=held.paused, progress=held.progress)
                 for held in named
             ],
+            drain=True if self._stop_at is not None else None,
         )
         number = next(self._numbers)
         self._beat = (number, now, tuple(held.id for held in named))

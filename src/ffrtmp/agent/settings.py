@@ -21,6 +21,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     poll_interval_seconds: float = 10.0
     heartbeat_interval_seconds: float = 30.0
     metrics: bool = True
+    metrics_host: str = "0.0.0.0"  # noqa: S104 - Prometheus scrapes from elsewhere; there is nothing secret
     metrics_port: int = 9091
     generate_input: bool = True
     api_key: str = ""

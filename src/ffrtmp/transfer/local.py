@@ -100,13 +100,16 @@ def is_stage_of(path: Path, attempt_id: str) -> bool:
     return path.name.startswith(".") and path.name.endswith(f".{attempt_id}{STAGE_SUFFIX}")
 
 
-def publish(stage: Path, output: Path, *, overwrite: bool) -> None:
-    """Make `stage` durable, then give it its name. Blocks for as long as the disk takes.
+def publish(stage: Path, output: Path, *, overwrite: bool, may: Callable[[], bool] = lambda: True) -> bool:
+    """Make `stage` durable, then give it its name. Blocks for as long as the disk takes. `may` is asked in the last instant
+    before the rename, from this thread; False: nothing was published.
 
     Raises TaskError: output_exists when something took the name meanwhile, disk_full, transfer_failed.
     """
     try:
         _sync(stage)
+        if not may():
+            return False
         if overwrite:
             stage.replace(output)
         else:
@@ -117,6 +120,7 @@ def publish(stage: Path, output: Path, *, overwrite: bool) -> None:
     except OSError as error:
         code = Code.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Code.TRANSFER_FAILED
         raise TaskError(code, f"{output} could not be written: {error.strerror}.") from error
+    return True
 
 
 def sha256_file(path: Path) -> str:

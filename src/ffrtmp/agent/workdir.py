@@ -1,0 +1,87 @@
+"""The agent's own directory: scratch per attempt, a journal of stage files, and the lock that keeps a second agent out.
+
+A stage file stands beside its final output, in a directory that is not ours. Before one is made, its path is written to
+`stages/ATTEMPT`; so after a kill -9 the next start knows exactly which files to remove, and removes nothing else.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+from ffrtmp.domain import errors
+from ffrtmp.transfer import local
+
+
+class WorkDir:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def open(self) -> list[str]:
+        """Lock it and sweep what an earlier run left; returns what was removed. Raises InvalidInput."""
+        try:
+            for folder in (self.path, self._attempts, self._stages):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise errors.InvalidInput(f"--work-dir {self.path} cannot be used: {error.strerror}.") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.InvalidInput(
+                f"Another agent uses --work-dir {self.path}; give this one its own, and its own --name."
+            ) from None
+        return self._sweep()
+
+    def close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def scratch(self, attempt_id: str) -> Path:
+        """A fresh directory for this attempt."""
+        path = self._attempts / attempt_id
+        path.mkdir(mode=0o700)
+        return path
+
+    def stage(self, output: Path, attempt_id: str) -> Path:
+        """The name to write `output` under until it may be published, noted for the sweep."""
+        path = local.stage_path(output, attempt_id)
+        (self._stages / attempt_id).write_bytes(os.fsencode(path))
+        return path
+
+    def settle(self, attempt_id: str) -> None:
+        """The attempt has ended: remove its scratch directory, and its stage file if it was not published."""
+        self._remove_stage(self._stages / attempt_id)
+        shutil.rmtree(self._attempts / attempt_id, ignore_errors=True)
+
+    @property
+    def _attempts(self) -> Path:
+        return self.path / "attempts"
+
+    @property
+    def _stages(self) -> Path:
+        return self.path / "stages"
+
+    def _sweep(self) -> list[str]:
+        removed = [str(stage) for note in self._stages.iterdir() if (stage := self._remove_stage(note))]
+        for scratch in self._attempts.iterdir():
+            shutil.rmtree(scratch, ignore_errors=True)
+            removed.append(str(scratch))
+        return removed
+
+    def _remove_stage(self, note: Path) -> Path | None:
+        """The stage file that was removed, if it was still there."""
+        try:
+            stage = Path(os.fsdecode(note.read_bytes()))
+        except FileNotFoundError:
+            return None
+        removed = None
+        if local.is_stage_of(stage, note.name):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                stage.unlink()
+                removed = stage
+        note.unlink()
+        return removed
