@@ -33,8 +33,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     sampled: bool = False  #: not counted in this program: read from the store at each scrape
 
 
-#: seconds, from a dispatch's milliseconds to a feature film's hours
-_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+#: seconds, from a short clip's to a feature film's hours
 _DURATION = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0)
 
 MASTER: tuple[Metric, ...] = (
@@ -96,18 +95,6 @@ MASTER: tuple[Metric, ...] = (
         name="ffrtmp_oldest_expired_lease_seconds",
         kind=Kind.GAUGE,
         help="How long the oldest lease found by the last rescue sweep had been over.",
-    ),
-    Metric(
-        name="ffrtmp_queue_wait_seconds",
-        kind=Kind.HISTOGRAM,
-        buckets=_DURATION,
-        help="From a task's becoming ready to its assignment.",
-    ),
-    Metric(
-        name="ffrtmp_store_commit_seconds",
-        kind=Kind.HISTOGRAM,
-        buckets=_LATENCY,
-        help="From a state change's request to its durable commit.",
     ),
 )
 

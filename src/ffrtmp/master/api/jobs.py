@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from ffrtmp.domain import errors, spec, states
 from ffrtmp.master import explain, submission
 from ffrtmp.master.http.call import Call, Reply
@@ -101,7 +103,11 @@ async def one(call: Call) -> Any:
                 (attempt.node_id, attempt.id) for attempt in attempts if attempt.state not in states.ATTEMPT_TERMINAL
             ]
             dispatcher.follow(job.id, live, seconds=_FOLLOW_SECONDS)
-    return views.job_view(job)
+    view = views.job_view(job)
+    if call.scope["path"].startswith("/api/v1/") and job.cancel_requested:
+        # a reference agent knows a cancel only by this word, and stops its command when it reads it
+        return msgspec.structs.replace(view, status=states.JobState.CANCELED.value)
+    return view
 
 
 async def tasks(call: Call) -> Any:
