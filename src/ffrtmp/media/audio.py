@@ -44,6 +44,7 @@ _PER_CHANNEL = {AudioCodec.AAC: 64_000, AudioCodec.OPUS: 48_000}
 #: libopus takes these layouts and no others (RFC 7845, mapping family 1); a 5.1(side) input becomes 5.1
 _OPUS_LAYOUTS = "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
 GENERATED_RATE = 48_000
+_DELAY_SECONDS = 0.06
 
 
 class AudioPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +72,8 @@ def plan(spec: Spec, source: AudioStream | None, *, generated: bool = False) -> 
             return SILENT
         raise errors.TaskError(Code.NO_AUDIO_STREAM, f"audio.codec is {wanted}, but the input has no audio")
     cut = spec.start > 0 or spec.duration is not None
+    # an encoder's delay (a packet or two) does no harm; what an edit list hides, only mp4 can go on hiding
+    hidden = source.hidden_seconds > _DELAY_SECONDS and spec.container is not Container.MP4
     changed = spec.audio.bitrate_bps is not None or spec.audio.channels is not None
     fits = source.codec in COPYABLE[spec.container]
     if wanted is AudioCodec.COPY:
@@ -80,12 +83,13 @@ def plan(spec: Spec, source: AudioStream | None, *, generated: bool = False) -> 
                 f"audio.codec is copy, but {spec.container} cannot hold {source.codec}; "
                 f"set it to {USUAL[spec.container]} or auto",
             )
-        if cut:
+        if cut or hidden:
+            where = "at start and duration" if cut else f"where the input's edit list says ({spec.container} has none)"
             raise errors.TaskError(
                 Code.ENGINE_FAILED,
-                "audio.codec is copy, but copied audio cannot be cut exactly at start and duration; set it to auto",
+                f"audio.codec is copy, but copied audio cannot be cut exactly {where}; set it to auto",
             )
-    if wanted is AudioCodec.COPY or (wanted is AudioCodec.AUTO and fits and not cut and not changed):
+    if wanted is AudioCodec.COPY or (wanted is AudioCodec.AUTO and fits and not (cut or hidden or changed)):
         return AudioPlan(
             codec=source.codec,
             stream=source.index,

@@ -8,6 +8,7 @@ import math
 import os
 import resource
 import time
+from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -102,6 +103,7 @@ class _Look:
         self._heard = heard[0] if heard else None
         self._tracks: dict[int, Track] = {}
         self._sound_end: dict[int, Fraction] = {}
+        self._discarded: defaultdict[int, Fraction] = defaultdict(Fraction)
 
     def run(self, size_bytes: int) -> Inspection:
         for stream in (*self._videos, *self._audios):
@@ -180,7 +182,11 @@ class _Look:
         if stream is self._main and self._first_frame is None and self._first_tries < _FIRST_FRAME_PACKETS:
             self._first_tries += 1
             self._show(packet)
-        if packet.size == 0 or packet.is_discard or (stream in self._videos and _hidden(packet)):
+        if packet.size == 0 or (stream in self._videos and _hidden(packet)):
+            return
+        if packet.is_discard:
+            if stream.time_base is not None:
+                self._discarded[stream.index] += (packet.duration or 0) * stream.time_base
             return
         pts = packet.pts
         self._tracks[stream.index].add(pts, packet.duration or 0, packet.is_keyframe)
@@ -277,6 +283,7 @@ class _Look:
             channels=context.channels,
             default=_is_default(stream),
             packets=track.count,
+            hidden_seconds=float(self._discarded[stream.index]),
             first_pts=_seconds(track.first, stream),
             end_pts=None if end is None else float(end),
         )

@@ -78,6 +78,7 @@ class AudioStream(_Record, frozen=True):
     channels: int
     default: bool = False
     packets: int = 0
+    hidden_seconds: float = 0.0  #: of packets that an edit list hides: a copy would bring them back
     first_pts: float | None = None
     end_pts: float | None = None  #: end of the last packet or decoded sample
 

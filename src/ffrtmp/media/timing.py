@@ -16,8 +16,11 @@ from ffrtmp.media.arguments import number
 from ffrtmp.media.inspection import Inspection, VideoStream
 from ffrtmp.media.picture import fraction, generated_rate
 
-#: frames lie further apart than this (1000 fps is the most that a spec may ask), and all clocks tick finer
-_MARGIN_SECONDS = 0.0004
+#: `trim` rounds its times to the stream's clock, which may tick in milliseconds, or (AVI) once a frame: with these margins around
+#: the first and the last frame both are kept, and their neighbours, at least a tick and 1 ms away, are not
+_BEFORE_FIRST_SECONDS = 0.0004
+_AFTER_LAST_SECONDS = 0.0006
+_AFTER_LAST_TICKS = 0.6
 #: how far before a keyframe a seek aims: demuxers that seek by DTS or by byte land early enough then
 _SEEK_MARGIN_SECONDS = 0.5
 GENERATED_SECONDS = 10.0
@@ -61,10 +64,10 @@ def plan(spec: Spec, source: Inspection | None) -> Timing:
 
 def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
     window = source.window
-    if window is None:
-        raise ValueError("a cut needs an inspection with a window")
     base = source.start_seconds + spec.start
     until = None if spec.duration is None else base + spec.duration
+    if window is None:
+        return _untimed_cut(spec, video, base, until)
     if window.first_pts is None or window.last_pts is None:
         length = video.duration_seconds or source.duration_seconds
         raise errors.TaskError(
@@ -77,7 +80,8 @@ def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
         target = window.keyframe_pts - source.start_seconds - _SEEK_MARGIN_SECONDS
         if target > 0:
             seek = ("-ss", f"{target:.6f}")
-    first, last = window.first_pts - _MARGIN_SECONDS, window.last_pts + _MARGIN_SECONDS
+    first = window.first_pts - _BEFORE_FIRST_SECONDS
+    last = window.last_pts + max(_AFTER_LAST_SECONDS, _AFTER_LAST_TICKS * float(Fraction(video.time_base)))
     span = window.last_pts + window.last_duration - window.first_pts
     ends = "" if until is None else f":end={until:.6f}"
     cut = Timing(
@@ -93,13 +97,33 @@ def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
     )
     if spec.frame_rate is None:
         return cut
-    made = _converted(spec.frame_rate, window.first_pts, span, base, cut.interval)
+    # `fps` first: it shows at the start what was on the screen then, and the count does not depend on where `trim` says the end is
+    frames = max(1, round((window.last_pts + window.last_duration - base) * spec.frame_rate))
+    if spec.duration is not None:
+        frames = min(frames, max(1, round(spec.duration * spec.frame_rate)))
+    rate = fraction(spec.frame_rate)
     return msgspec.structs.replace(
-        made,
+        cut,
+        frames=frames,
+        frames_tolerance=1,
+        video_seconds=float(frames / spec.frame_rate),
+        video_filters=(cut.video_filters[1], f"fps={rate}:start_time=0", f"trim=end_frame={frames}"),
+        encode_arguments=_on_grid(spec.frame_rate),
+        rate=spec.frame_rate,
+    )
+
+
+def _untimed_cut(spec: Spec, video: VideoStream, base: float, until: float | None) -> Timing:
+    """For a raw stream, whose times are made by the reader: cut by them, and count nothing."""
+    ends = "" if until is None else f":end={until:.6f}"
+    converted = () if spec.frame_rate is None else (f"fps={fraction(spec.frame_rate)}",)
+    return Timing(
+        frames=None,
+        video_seconds=None,
         cut=True,
-        input_arguments=cut.input_arguments,
-        video_filters=cut.video_filters + made.video_filters,
-        audio_filters=cut.audio_filters,
+        video_filters=(f"trim=start={base:.6f}{ends}", f"setpts=round(PTS-{base:.6f}/TB)", *converted),
+        rate=spec.frame_rate or video.frame_rate,
+        interval=(base, until),
     )
 
 
@@ -115,10 +139,14 @@ def _converted(
         frames_tolerance=1,
         video_seconds=None if frames is None else float(frames / rate),
         video_filters=(f"fps={fraction(rate)}",),
-        encode_arguments=("-fps_mode", "vfr", "-enc_time_base", fraction(1 / rate)),
+        encode_arguments=_on_grid(rate),
         rate=rate,
         interval=taken,
     )
+
+
+def _on_grid(rate: Fraction) -> tuple[str, ...]:
+    return ("-fps_mode:v", "passthrough", "-enc_time_base:v", fraction(1 / rate))
 
 
 def _keep(video: VideoStream, first: float | None, base: float) -> tuple[str, ...]:
@@ -133,4 +161,4 @@ def _keep(video: VideoStream, first: float | None, base: float) -> tuple[str, ..
         offset = (first - base) * rate
         if abs(offset - round(offset)) <= float(Fraction(video.time_base) * rate) + 1e-6:
             clock = fraction(1 / rate)
-    return ("-fps_mode", "passthrough", "-enc_time_base", clock)
+    return ("-fps_mode:v", "passthrough", "-enc_time_base:v", clock)
