@@ -5,7 +5,9 @@ A request whose caller gives up is followed by `{"cancel": 1}`.
 """
 
 import asyncio
+import contextlib
 import itertools
+import signal
 import subprocess
 from typing import Any
 
@@ -49,7 +51,7 @@ class _Running:
 
     def kill(self) -> None:
         if not self.dead:
-            spawn.signal_group(self._process.pid, 9)
+            spawn.signal_group(self._process.pid, signal.SIGKILL)
 
     async def close(self) -> None:
         """Close its stdin, which asks it to end; kill it when it does not."""
@@ -136,7 +138,8 @@ class Service:
             return await reply
         except asyncio.CancelledError:
             if not running.dead:
-                running.send({"cancel": number})
+                with contextlib.suppress(ServiceDied):
+                    running.send({"cancel": number})
             raise
         finally:
             running.pending.pop(number, None)
