@@ -102,8 +102,8 @@ _OPTIONS: list[click.Parameter] = [
         "FFRTMP_AGENT_LABEL='rack=b2' ffrtmp agent --register --config /etc/ffrtmp.toml",
     ],
     notes="Each setting is a flag, an environment variable, or a key in the table [agent] of the TOML file; "
-    "a flag beats a variable, which beats the file. Switches take --register=true too. A setting that may be repeated takes "
-    "spaces between values in its variable, and a list in the file.",
+    "a flag beats a variable, which beats the file. Switches take --register=true too. In a variable, labels stand with spaces "
+    "between them and media roots with colons; in the file both are lists.",
 )
 def command(ready_file: Path | None, **values: Any) -> int:
     """Run an agent: the program that encodes on this machine."""

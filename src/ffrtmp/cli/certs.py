@@ -35,8 +35,20 @@ def write(cert: Path, key: Path, hosts: Sequence[str], ips: Sequence[str], *, ov
         "ffrtmp certs generate --cert certs/a.crt --key certs/a.key --overwrite",
     ],
 )
-@click.option("--cert", type=click.Path(path_type=Path), default=Path("certs/master.crt"), show_default=True)
-@click.option("--key", type=click.Path(path_type=Path), default=Path("certs/master.key"), show_default=True)
+@click.option(
+    "--cert",
+    type=click.Path(path_type=Path),
+    default=Path("certs/master.crt"),
+    show_default=True,
+    help="Where the certificate goes.",
+)
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    default=Path("certs/master.key"),
+    show_default=True,
+    help="Where its key goes.",
+)
 @click.option("--cert-hosts", type=parameters.COMMA_LIST, default="", help="Host names, besides localhost: a,b.")
 @click.option("--cert-ips", type=parameters.COMMA_LIST, default="", help="Addresses, besides 127.0.0.1 and ::1.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")

@@ -17,16 +17,6 @@ DEFAULT_MASTER = "localhost:8080"
 _PATH = click.Path(path_type=Path)
 
 
-class _Format(click.Choice[str]):
-    """`table` or `json`; a file name here is a misunderstanding that is worth a word."""
-
-    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        hint = (
-            "; it is the format of what is printed. The file that a job makes is --output-file" if "." in value else ""
-        )
-        return super().get_invalid_choice_message(value, ctx).rstrip(".") + hint + "."
-
-
 #: parameter → its declaration; `env` and `default` count at the command itself, not where it stands before the command
 _OPTIONS: tuple[tuple[str, dict[str, Any], tuple[str, ...], Any], ...] = (
     (
@@ -52,7 +42,7 @@ _OPTIONS: tuple[tuple[str, dict[str, Any], tuple[str, ...], Any], ...] = (
     ),
     (
         "--output",
-        {"type": _Format(["table", "json"]), "help": "How to print results."},
+        {"type": click.Choice(["table", "json"]), "help": "How to print results."},
         ("FFRTMP_OUTPUT",),
         "table",
     ),

@@ -143,6 +143,6 @@ def error_lines(error: Exception) -> list[str]:
 def _hint(error: Exception) -> str:
     from ffrtmp.domain import errors
 
-    if isinstance(error, errors.Unauthenticated):
+    if isinstance(error, errors.Unauthenticated) and "--api-key" not in str(error):
         return "Give the master's key with --api-key or FFMPEG_RTMP_API_KEY; the master printed it at its first start."
     return ""

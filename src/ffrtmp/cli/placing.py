@@ -34,7 +34,9 @@ def _loopback(host: str) -> bool:
 
 
 def is_here(node: "NodeView", hostname: str) -> bool:
-    """Whether a node is this machine, as its address says."""
+    """Whether a node is this machine, as its address says, or its name where it gave no address (the host's, by default)."""
+    if not node.address:
+        return node.name.lower() == hostname.lower()
     address = node.address if node.address.count(":") < 2 or "[" in node.address else f"[{node.address}]"
     host = urlsplit(address if "//" in address else f"//{address}").hostname or ""
     return _loopback(host) or host.lower() == hostname.lower()

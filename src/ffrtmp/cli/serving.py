@@ -104,5 +104,5 @@ def plain(ready: Any) -> dict[str, Any]:
     """A Ready of master or agent, as JSON has it."""
     import msgspec
 
-    found: dict[str, Any] = msgspec.to_builtins(ready)
+    found: dict[str, Any] = msgspec.to_builtins(ready, enc_hook=str)  # paths
     return {**found, "pid": os.getpid()}

@@ -88,11 +88,11 @@ def explain_page(out: output.Output, job: "JobView", view: "ExplainView") -> Non
     if view.waiting_reason:
         ahead = f" {view.ahead} ready before it." if view.ahead else ""
         eta = f" It should end in about {units.human_seconds(view.eta_seconds)}." if view.eta_seconds else ""
-        out.text(f"  Waits: {view.waiting_reason} ({view.waiting_code}).{ahead}{eta}")
+        out.text(f"  Waits ({view.waiting_code}): {view.waiting_reason}{ahead}{eta}")
     elif view.eta_seconds:
         out.text(f"  It should end in about {units.human_seconds(view.eta_seconds)}.")
     _heading(out, "What it became")
-    _pairs(out, flat(view.spec))
+    _pairs(out, spec_pairs(view.spec))
     if view.decisions:
         _heading(out, "Decided for you")
         for decision in view.decisions:
@@ -116,7 +116,7 @@ def explain_page(out: output.Output, job: "JobView", view: "ExplainView") -> Non
     if view.history:
         _heading(out, "What happened")
         for line in view.history:
-            out.text(f"  {line}")
+            out.text(f"  {text.with_clock(line)}")
 
 
 def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -129,8 +129,9 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def spec_pairs(spec: dict[str, Any]) -> list[tuple[str, str]]:
-    """A resolved spec for a dry run."""
-    return flat({name: item for name, item in spec.items() if name != "decisions"})
+    """A resolved spec; its decisions are told apart, and what is not set is left out."""
+    said = flat({name: item for name, item in spec.items() if name != "decisions"})
+    return [(name, value) for name, value in said if value != "None"]
 
 
 def pairs(out: output.Output, rows: Iterable[tuple[str, str]]) -> None:

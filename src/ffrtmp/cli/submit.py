@@ -27,18 +27,34 @@ _OPTIONS: list[click.Parameter] = [
 ]
 
 
+class _Command(connection.Command):
+    """`--output table|json` is the format, as everywhere; any other value of it is the file to make."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = list(args)
+        for index, arg in enumerate(rest):
+            name, equals, value = arg.partition("=")
+            if name != "--output":
+                continue
+            if not equals:
+                value = rest[index + 1] if index + 1 < len(rest) else ""
+            if value.lower() not in ("table", "json", ""):
+                rest[index] = f"--output-file{equals}{value if equals else ''}"
+        return super().parse_args(ctx, rest)
+
+
 @click.command(
     "submit",
-    cls=connection.Command,
+    cls=_Command,
     params=_OPTIONS,
     examples=[
         "ffrtmp jobs submit --scenario 720p30-h264 --duration 120 --bitrate 2M",
-        "ffrtmp jobs submit -i in.mov -o out.mp4 --codec h264 --crf 21 --follow",
+        "ffrtmp jobs submit --input in.mov --output-file out.mp4 --codec h264 --crf 21 --follow",
         "ffrtmp jobs submit --file job.json --priority high --wait",
         "ffrtmp jobs submit --codec av1 --dry-run",
     ],
     notes='--file takes the JSON body of POST /jobs, or {"jobs": [...]} for many; options beside it count more than the '
-    "file. --output is the format of what is printed; the file to make is --output-file.",
+    "file. --output table or json is the format of what is printed; any other value is the file to make, as --output-file.",
 )
 @click.option(
     "--file",

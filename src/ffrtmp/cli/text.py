@@ -19,6 +19,15 @@ def clock(stamp: str) -> str:
     return moment(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def with_clock(line: str) -> str:
+    """A line that begins with a time of the API, with ours."""
+    stamp, space, rest = line.partition(" ")
+    try:
+        return f"{clock(stamp)}{space}{rest}"
+    except ValueError:
+        return line
+
+
 def ago(stamp: str) -> str:
     """`12s ago`, `3 min ago`, `5 h ago`, `2 d ago`."""
     passed = (datetime.datetime.now(datetime.UTC) - moment(stamp)).total_seconds()

@@ -60,7 +60,7 @@ def test_status_of_one_job_is_a_page(run, master, view):
         "libx264",
         "132 frames",
         "clip.mp4",
-        "1.5 MB" if False else "10 B",
+        "10 B",
         "passed",
     ):
         assert part in page
@@ -196,6 +196,12 @@ def test_every_parameter_has_its_place_in_the_body(run, master):
             "resource_limits": {"timeout_sec": 3600.0},
         },
     }
+
+
+def test_output_of_submit_is_the_format_or_the_file(run, master):
+    assert run("jobs", "submit", "--codec", "h264", "--output", "a.mp4", "--output=json").json["sequence_number"] == 17
+    assert run("jobs", "submit", "--codec", "h264", "--output=/srv/b.mp4").code == 0
+    assert [body["parameters"]["output"] for body in master.bodies] == ["a.mp4", "/srv/b.mp4"]
 
 
 def test_submit_from_a_file_and_options_over_it(run, master, tmp_path):

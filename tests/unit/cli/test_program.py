@@ -136,7 +136,6 @@ def test_a_fault_of_ours_is_no_traceback(run, master, monkeypatch):
         (["jobs", "lst"], "Did you mean list"),
         (["jobs", "list", "--quue", "live"], "--queue"),
         (["jobs", "submit"], "--scenario 720p30-h264"),
-        (["jobs", "submit", "--output", "a.mp4"], "--output-file"),
         (["jobs", "status", "--follow"], "needs a job"),
         (["--api-key", "k", "master"], "must come after `master`"),
         (["master", "--tls=maybe"], "takes true or false"),
