@@ -66,7 +66,14 @@ async def run(
 
 def _show(settings: AgentSettings, register: agent.Register) -> None:
     as_json = settings.log_format == "json" or (settings.log_format is None and not sys.stdout.isatty())
-    text = msgspec.json.format(msgspec.json.encode(register)).decode() if as_json else capabilities.describe(register)
+    if as_json:
+        shown = msgspec.structs.asdict(
+            register
+        )  # with the values that the wire leaves out because they are the defaults
+        shown.pop("incarnation")
+        text = msgspec.json.format(msgspec.json.encode(shown)).decode()
+    else:
+        text = capabilities.describe(register)
     sys.stdout.write(text + "\n")
 
 

@@ -17,6 +17,7 @@ import random
 import msgspec
 
 from ffrtmp.agent import messages as m
+from ffrtmp.agent.backoff import Backoff
 from ffrtmp.agent.held import Held, Poll, Stage, Want, canceled, fail, give_back
 from ffrtmp.domain.errors import Code, Failure
 from ffrtmp.protocol import agent
@@ -24,8 +25,6 @@ from ffrtmp.protocol import agent
 #: the fence lies this share of the ttl before the lease's end: the time that a SIGKILL and a late event loop may take
 _MARGIN_SHARE = 0.1
 _FOLLOW_SECONDS = 1.0
-_LONGEST_BACKOFF_SECONDS = 5.0
-_FIRST_BACKOFF_SECONDS = 0.1
 #: empty answers one after another sooner than this are no long-polls: do not spin
 _HASTY_SECONDS = 0.05
 #: how long a stop waits for the master's last answers
@@ -56,7 +55,7 @@ class Session:
         self._beat_at = 0.0
         self._beat_now = False
         self._hasty = 0
-        self._failures = {"register": 0, "lease": 0, "beat": 0}
+        self._backoff = Backoff(rng)
         self._drained = False  # the master wants no more leases
         self._stop_at: float | None = None  # when what still runs is given back
         self._exit: m.Exit | None = None
@@ -145,7 +144,7 @@ class Session:
 
     def _on_registered(self, now: float, reply: agent.Registered) -> None:
         self._registering = False
-        self._failures["register"] = 0
+        self._backoff.fine("register")
         self._node_id, self._ttl = reply.id, reply.ttl_seconds
         self._ever_registered = True
         self._lease_at = self._beat_at = now
@@ -158,7 +157,7 @@ class Session:
         if poll is None or poll.request_id != request_id:
             return  # of a poll that we gave up, which could hold no grant
         self._poll = None
-        self._failures["lease"] = 0
+        self._backoff.fine("lease")
         self._hasty = 0 if reply.grants or reply.held_seconds >= _HASTY_SECONDS else self._hasty + 1
         self._lease_at = now + (self._rng.uniform(0.1, 0.3) if self._hasty > 1 else 0.0)
         self._ttl = reply.ttl_seconds
@@ -187,7 +186,7 @@ class Session:
             return
         _, sent_at, named = self._beat
         self._beat = None
-        self._failures["beat"] = 0
+        self._backoff.fine("beat")
         self._ttl = reply.ttl_seconds
         self._beat_at = self._after_beat(sent_at)
         self._set_drained(reply.drain)
@@ -253,6 +252,7 @@ class Session:
                 held.stage = Stage.PUBLISHING
                 self._effects.append(m.AllowPublish(attempt_id))
         else:
+            self._backoff.fine("stale")
             del self._held[attempt_id]
 
     def _on_failure(self, now: float, failed: m.CallFailed) -> None:
@@ -269,7 +269,6 @@ class Session:
             self._beat = None
         else:
             self._registering = False
-        self._failures[failed.call] += 1
         if failed.call != "register" and failed.trouble in (m.Trouble.STALE, m.Trouble.UNAUTHENTICATED):
             self._reregister(now, failed)
             return
@@ -277,8 +276,10 @@ class Session:
             self._exit = m.Exit(1, failed.detail)
             self._effects.append(self._exit)
             return
-        self._note("warning", f"{failed.call} failed", why=failed.detail, tries=str(self._failures[failed.call]))
-        at = now + self._backoff(self._failures[failed.call], failed.retry_after)
+        at = now + self._backoff.failed(failed.call, failed.retry_after, self._ttl)
+        tries = self._backoff.failures(failed.call)
+        if tries & (tries - 1) == 0:  # the first, the second, the fourth, …: a long absence does not fill the log
+            self._note("warning", f"{failed.call} failed", why=failed.detail, tries=str(tries))
         if failed.call == "lease":
             self._lease_at = at
         elif failed.call == "beat":
@@ -293,7 +294,7 @@ class Session:
         held.reporting = 0
         if failed.trouble in (m.Trouble.AWAY, m.Trouble.UNAUTHENTICATED):
             held.report_tries += 1
-            held.report_at = now + self._backoff(held.report_tries, failed.retry_after)
+            held.report_at = now + self._backoff.delay(held.report_tries, failed.retry_after, self._ttl)
             self._note("warning", "report failed", attempt=held.id, why=failed.detail)
         elif held.want is Want.RESULT and failed.trouble is m.Trouble.CONFLICT:
             # canceled meanwhile, or not ours any more: a beat will tell which
@@ -333,13 +334,16 @@ class Session:
         if self._poll is not None and self._poll.in_flight:
             self._abort(self._poll)
         self._beat = None
-        self._register_at = now + self._backoff(self._failures[failed.call], failed.retry_after)
-        self._note("warning", "registering again", why=failed.detail)
-        if failed.trouble is m.Trouble.STALE:
-            for held in list(self._held.values()):
-                self._drop(held, "the master gave this node's attempts back")
-            self._poll = None
-            self._incarnation = self._new_id()
+        if failed.trouble is not m.Trouble.STALE:
+            self._register_at = now + self._backoff.failed("register", failed.retry_after, self._ttl)
+            self._note("warning", "registering again", why=failed.detail)
+            return
+        self._register_at = now + self._backoff.stale()
+        self._note("warning", "registering anew; does another agent use this --name?", why=failed.detail)
+        for held in list(self._held.values()):
+            self._drop(held, "the master gave this node's attempts back")
+        self._poll = None
+        self._incarnation = self._new_id()
 
     # what is due
 
@@ -472,7 +476,7 @@ class Session:
 
     def _next_beat(self) -> float:
         if self._beat_now:
-            return self._beat_at if self._failures["beat"] else 0.0
+            return self._beat_at if self._backoff.failures("beat") else 0.0
         return self._beat_at
 
     def _after_beat(self, sent_at: float) -> float:
@@ -487,11 +491,6 @@ class Session:
         if drain != self._drained:
             self._note("info", "drained" if drain else "no longer drained")
         self._drained = drain
-
-    def _backoff(self, failures: int, retry_after: float | None) -> float:
-        """Full jitter, never under what the master asked, and soon enough to try some times before a fence."""
-        ceiling = min(_LONGEST_BACKOFF_SECONDS, self._ttl / 6, _FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 16))
-        return self._rng.uniform(0.0, ceiling) + (retry_after or 0.0)
 
     def _new_id(self) -> str:
         return f"{self._rng.getrandbits(128):032x}"

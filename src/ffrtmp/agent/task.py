@@ -80,7 +80,9 @@ class Task:
         self._allowed = asyncio.Event()
         self._silent = False  # lost: not even its log is sent
         self._log = AttemptLog()
-        self._made = Result(engine=Engine.FFMPEG, engine_reason="ffmpeg runs every whole-file job")
+        named = grant.spec.requires.engine is Engine.FFMPEG
+        why = "named by the job" if named else "auto: files and generated clips are for ffmpeg"
+        self._made = Result(engine=Engine.FFMPEG, engine_reason=why)
         self._metrics: dict[str, Any] = {}
         self._percent: float | None = None
         self._task = asyncio.create_task(self._run(), name=f"attempt {grant.attempt_id}")
@@ -171,6 +173,7 @@ class Task:
         if output is not None and (adopted := await in_thread(self._published_before, output)) is not None:
             return await self._adopt(output, adopted, expectation)
         encoder, why = codecs.choose(spec, kit.encoders)
+        self._log.note(f"engine: ffmpeg {kit.tools.version} ({self._made.engine_reason})")
         self._log.note(f"encoder: {encoder} ({why})")
         self._made = msgspec.structs.replace(self._made, encoder=encoder)
         made = scratch / f"output.{spec.container}"
@@ -205,7 +208,10 @@ class Task:
             return None
         if given.kind is InputKind.UPLOAD:
             dest = scratch / "input"
-            await self._kit.master.fetch(given.upload_id or "", dest, self._moved("fetch"))
+            try:
+                await self._kit.master.fetch(given.upload_id or "", dest, self._moved("fetch"))
+            except errors.NotFound as error:
+                raise TaskError(Code.INPUT_MISSING, f"The upload {given.upload_id} is not there any more.") from error
             self._log.note(f"input: {given.name}, fetched from the artifact store")
             return dest
         return await in_thread(local.resolve_input, given.path or "", self._kit.roots)
@@ -277,7 +283,9 @@ class Task:
         except BaseException:
             if self._silent:
                 child.kill()
-            await ended(asyncio.ensure_future(child.stop()))
+            stopping = asyncio.ensure_future(child.stop())
+            await ended(stopping)
+            self._log.outcome(command.name, stopping.result())
             raise
         finally:
             self._child = None

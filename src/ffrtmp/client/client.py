@@ -235,7 +235,9 @@ class Client(worker.WorkerCalls):
         return await self._get(_node(ref), views.NodeView)
 
     async def drain(self, ref: str, *, on: bool = True) -> views.NodeView:
-        return await self._wire.call("POST", f"{_node(ref)}/drain", views.NodeView, params=None if on else {"on": "false"}, tries=_TRIES)
+        return await self._wire.call(
+            "POST", f"{_node(ref)}/drain", views.NodeView, params=None if on else {"on": "false"}, tries=_TRIES
+        )
 
     async def remove_node(self, ref: str) -> None:
         await self._wire.call("DELETE", _node(ref), type(None), tries=_TRIES)

@@ -228,7 +228,7 @@ def _reason(error: BaseException) -> str:
             known = os.strerror(seen.errno) if seen.errno is not None and seen.errno > 0 else seen.strerror
             return known.lower()
         seen = seen.__cause__ or seen.__context__
-    text = str(error).strip()
+    text = str(error).strip().rstrip(".")
     if "All connection attempts failed" in text:
         return "connection refused"
     return text or type(error).__name__

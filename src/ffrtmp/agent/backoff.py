@@ -1,0 +1,36 @@
+"""How long to leave the master alone after a call failed: full jitter (M. Brooker, "Exponential Backoff and Jitter", 2015)."""
+
+import collections
+import random
+
+_FIRST_SECONDS = 0.1
+_LONGEST_SECONDS = 5.0
+_LONGEST_STALE_SECONDS = 60.0
+
+
+class Backoff:
+    """Counts failures by kind of call. Randomness is handed in."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._failures: collections.Counter[str] = collections.Counter()
+
+    def fine(self, call: str) -> None:
+        self._failures[call] = 0
+
+    def failures(self, call: str) -> int:
+        return self._failures[call]
+
+    def failed(self, call: str, retry_after: float | None, ttl: float) -> float:
+        """Seconds to wait; soon enough to try some times before a fence, never under what the master asked."""
+        self._failures[call] += 1
+        return self.delay(self._failures[call], retry_after, ttl)
+
+    def delay(self, failures: int, retry_after: float | None, ttl: float) -> float:
+        ceiling = min(_LONGEST_SECONDS, ttl / 6, _FIRST_SECONDS * 2.0 ** min(failures, 16))
+        return self._rng.uniform(0.0, ceiling) + (retry_after or 0.0)
+
+    def stale(self) -> float:
+        """Two agents of one name would take the node from each other for ever: each time they wait longer."""
+        self._failures["stale"] += 1
+        return self._rng.uniform(0.0, min(_LONGEST_STALE_SECONDS, 2.0 ** min(self._failures["stale"], 16)))
