@@ -65,16 +65,15 @@ class Endpoint:
         call = Call(self._master, scope, receive)
         try:
             answer = await self._answer(call)
+            if isinstance(answer, Stream):
+                await answer.app(scope, receive, self._counting(send))
+                return
         except Disconnected:
+            return  # nobody is left to answer
+        finally:
             self._in.inc(call.bytes_in)
-            return
-        if isinstance(answer, Stream):
-            await answer.app(scope, receive, self._counting(send))
-            self._in.inc(call.bytes_in)
-            return
         status, headers, body = answer
         self._counted[status // 100].inc()
-        self._in.inc(call.bytes_in)
         self._out.inc(len(body))
         headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
