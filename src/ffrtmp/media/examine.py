@@ -4,17 +4,21 @@ The index comes from the packet table, without decoding: it equals what a decode
 encoder marks as not shown are left out. With `decode`, everything is decoded and counted.
 """
 
+import contextlib
 import math
 import os
 import resource
+import stat
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import av
 import av.error
+import av.logging
 import msgspec
 from av.audio.stream import AudioStream as AvAudio
 from av.container import InputContainer
@@ -59,6 +63,8 @@ def _cpu() -> float:
 def _check(path: Path) -> int:
     """The file's size. What libav would say less clearly, or not at all, is said here."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise errors.TaskError(Code.INPUT_INVALID, f"{path} is a device or a pipe; give a file")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
@@ -77,10 +83,14 @@ def _check(path: Path) -> int:
 def _open(path: Path) -> InputContainer:
     try:
         return av.open(f"file:{path}", options=dict(whitelist.OPTIONS), metadata_errors="replace")
-    except av.error.FFmpegError as error:
+    except av.error.ArgumentError as error:  # a format that the whitelist stops
         raise errors.TaskError(
             Code.INPUT_INVALID,
-            f"{path.name} is not a media file that ffrtmp reads: {error.strerror}",
+            f"{path.name} is of a kind that is not accepted: playlists, still pictures and rare formats are not",
+        ) from error
+    except av.error.FFmpegError as error:
+        raise errors.TaskError(
+            Code.INPUT_INVALID, f"{path.name} is not a media file that can be read: {error.strerror}"
         ) from error
 
 
@@ -91,8 +101,7 @@ class _Look:
         self._container = container
         self._request = request
         self._name = path.name
-        self._problems: list[str] = []
-        self._more_problems = 0
+        self._problems: Counter[str] = Counter()
         self._first_frame: VideoFrame | None = None
         self._first_tries = 0
         self._base = Fraction(container.start_time or 0, 1_000_000)
@@ -116,8 +125,6 @@ class _Look:
                 Code.INPUT_INVALID,
                 f"{self._name}: no frame of its {self._main.codec_context.name} video can be decoded",
             )
-        if self._more_problems:
-            self._problems.append(f"and {self._more_problems} more")
         duration = self._container.duration
         return Inspection(
             container=self._container.format.name,
@@ -129,7 +136,7 @@ class _Look:
             chapters=len(self._container.chapters()),
             window=self._window(),
             decoded=self._request.decode,
-            problems=self._problems,
+            problems=[f"{text} ({times} times)" if times > 1 else text for text, times in self._problems.items()],
         )
 
     def _track(self, stream: Stream) -> Track:
@@ -169,11 +176,15 @@ class _Look:
         if not wanted:
             return
         try:
-            for packet in self._container.demux(wanted):
-                if self._request.decode:
-                    self._decode(packet)
-                else:
+            if not self._request.decode:
+                for packet in self._container.demux(wanted):
                     self._index(packet)
+                return
+            with _complaints(self._request.threads == 1) as complaints:
+                for packet in self._container.demux(wanted):
+                    self._decode(packet)
+            for _, name, message in complaints:
+                self._problem(f"{name}: {message.strip()}")
         except av.error.FFmpegError as error:
             self._problem(f"reading stopped: {error.strerror}")
 
@@ -234,10 +245,10 @@ class _Look:
             self._sound_end[stream.index] = max(self._sound_end.get(stream.index, end), end)
 
     def _problem(self, text: str) -> None:
-        if len(self._problems) < _MAX_PROBLEMS:
-            self._problems.append(text)
+        if text in self._problems or len(self._problems) < _MAX_PROBLEMS:
+            self._problems[text] += 1
         else:
-            self._more_problems += 1
+            self._problems["and others"] += 1
 
     def _video(self, stream: AvVideo) -> VideoStream:
         track, context, frame = self._tracks[stream.index], stream.codec_context, self._first_frame
@@ -305,6 +316,23 @@ class _Look:
             last_duration=float(counted.last_duration * (self._main.time_base or 0)),
             keyframe_pts=_seconds(counted.keyframe, self._main),
         )
+
+
+@contextlib.contextmanager
+def _complaints(listen: bool) -> Iterator[list[tuple[int, str, str]]]:
+    """What libav's decoders call errors: some damage shows nowhere else, because they hide it in the picture.
+
+    Only with a single thread: PyAV's way from a decoder's thread to Python can lock up.
+    """
+    if not listen:
+        yield []
+        return
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture(local=False) as messages:
+            yield messages
+    finally:
+        av.logging.set_level(None)
 
 
 def _seconds(ticks: int | None, stream: Stream) -> float | None:

@@ -1,0 +1,381 @@
+"""Whole command lines. $QUIET and $GUARD stand for what every command begins with; both are spelt out below."""
+
+from pathlib import Path
+
+import pytest
+
+from ffrtmp.domain import errors
+from ffrtmp.domain.spec import (
+    Audio,
+    AudioCodec,
+    Codec,
+    Container,
+    Input,
+    InputKind,
+    Limits,
+    PixelFormat,
+    Preset,
+    Rate,
+    RateMode,
+    Spec,
+)
+from ffrtmp.domain.units import Resolution
+from ffrtmp.media import ffmpeg
+from ffrtmp.media.inspection import AudioStream, Inspection, VideoStream, Window
+from ffrtmp.media.tools import Tools
+
+QUIET = "/ff -nostdin -hide_banner -nostats -v warning -y -progress pipe:1 -stats_period 0.5"
+GUARD = (
+    "-protocol_whitelist file"
+    " -format_whitelist matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpegts,mpeg,mpegvideo,avi,asf,flv,live_flv,ogg,ivf,obu,"
+    "yuv4mpegpipe,h264,hevc,mxf,dv,wav,mp3,aac,ac3,eac3,flac"
+    " -codec_whitelist h264,hevc,av1,libdav1d,vp8,vp9,mpeg1video,mpeg2video,mpeg4,msmpeg4v2,msmpeg4,h263,flv,wmv1,wmv2,"
+    "wmv3,vc1,mjpeg,prores,dnxhd,dvvideo,ffv1,huffyuv,ffvhuff,utvideo,v210,rawvideo,theora,vp6,vp6f,cfhd,aac,aac_latm,"
+    "ac3,eac3,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,flac,alac,dca,truehd,mlp,wmav1,wmav2,wmapro,amrnb,amrwb,"
+    "adpcm_ms,adpcm_ima_wav,pcm_alaw,pcm_mulaw,pcm_u8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,"
+    "pcm_f32le,pcm_f32be,pcm_bluray,pcm_dvd"
+    " -max_pixels 67108864 -max_streams 100"
+)
+VIDEO = VideoStream(
+    index=0,
+    codec="h264",
+    width=1280,
+    height=720,
+    pixel_format="yuv420p",
+    time_base="1/12800",
+    frames=132,
+    first_pts=0.0,
+    last_pts=5.24,
+    last_duration=0.04,
+    rate="25",
+    constant_rate=True,
+)
+SOUND = AudioStream(index=1, codec="aac", sample_rate=48000, channels=2, packets=249, first_pts=0.0, end_pts=5.312)
+SOURCE = Inspection(
+    container="mov,mp4,m4a,3gp,3g2,mj2", size_bytes=1055736, duration_seconds=5.312, video=[VIDEO], audio=[SOUND]
+)
+CUT = Window(start=2.0, duration=1.5, frames=38, first_pts=2.0, last_pts=3.48, last_duration=0.04, keyframe_pts=1.92)
+
+
+def changed(base, **changes):
+    return type(base)(**{**{name: getattr(base, name) for name in base.__struct_fields__}, **changes})
+
+
+def spec(**parts) -> Spec:
+    made = {
+        "input": Input(kind=InputKind.FILE, path="in.mp4"),
+        "codec": Codec.H264,
+        "container": Container.MP4,
+        "rate": Rate(mode=RateMode.CRF, crf=23.0),
+    }
+    return Spec(**{**made, **parts})
+
+
+GENERATE = {"input": Input(kind=InputKind.GENERATE)}
+KEEP = "-fps_mode:v passthrough -enc_time_base:v 1/25"
+END = "-max_muxing_queue_size 4096 -f"
+BITRATE = Rate(mode=RateMode.BITRATE, bitrate_bps=2_000_000)
+CAPPED = Rate(mode=RateMode.CRF, crf=21.5, max_bitrate_bps=3_000_000)
+VBR = Rate(mode=RateMode.BITRATE, bitrate_bps=2_000_000, max_bitrate_bps=3_000_000)
+
+#: name → (spec, encoder, threads, source, the command line)
+ONE_PASS = {
+    "h264 in mp4": (
+        spec(),
+        "libx264",
+        None,
+        SOURCE,
+        f"$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -c:v libx264 -preset medium -crf 23 -pix_fmt yuv420p {KEEP}"
+        f" -map 0:1 -c:a copy -movflags +faststart {END} mp4 file:/out/.stage",
+    ),
+    "h265 in mp4 with threads": (
+        spec(codec=Codec.H265, rate=CAPPED, preset=Preset.SLOW, tune="grain", profile="main10"),
+        "libx265",
+        3,
+        SOURCE,
+        "$QUIET $GUARD -threads 3 -i file:/in/in.mp4 -map 0:0 -c:v libx265 -preset slow -tune grain -profile:v main10"
+        " -crf 21.5 -maxrate 3000000 -bufsize 6000000 -pix_fmt yuv420p10le -x265-params log-level=error:pools=3"
+        f" {KEEP} -map 0:1 -c:a copy -tag:v hvc1 -movflags +faststart {END} mp4 file:/out/.stage",
+    ),
+    "h264 by bitrate in ts": (
+        spec(container=Container.TS, rate=VBR, gop_seconds=2.0, pixel_format=PixelFormat.YUV422P, profile="high422"),
+        "libx264",
+        2,
+        SOURCE,
+        "$QUIET $GUARD -threads 2 -i file:/in/in.mp4 -map 0:0 -c:v libx264 -preset medium -profile:v high422"
+        " -b:v 2000000 -maxrate 3000000 -bufsize 6000000 -pix_fmt yuv422p -g 50 -threads 2"
+        f" {KEEP} -map 0:1 -c:a copy {END} mpegts file:/out/.stage",
+    ),
+    "vp8 by crf in webm": (
+        spec(codec=Codec.VP8, container=Container.WEBM, rate=Rate(mode=RateMode.CRF, crf=10.0)),
+        "libvpx",
+        None,
+        SOURCE,
+        "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -c:v libvpx -deadline good -cpu-used 3 -crf 10 -qmin 0 -qmax 63"
+        f" -b:v 100000000 -pix_fmt yuv420p {KEEP} -map 0:1 -filter:a"
+        " aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono -c:a libopus -b:a 96000"
+        f" {END} webm file:/out/.stage",
+    ),
+    "vp9 by crf, fastest": (
+        spec(codec=Codec.VP9, container=Container.MKV, rate=Rate(mode=RateMode.CRF, crf=32.0), preset=Preset.ULTRAFAST),
+        "libvpx-vp9",
+        4,
+        SOURCE,
+        "$QUIET $GUARD -threads 4 -i file:/in/in.mp4 -map 0:0 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -row-mt 1"
+        f" -crf 32 -b:v 0 -pix_fmt yuv420p -threads 4 {KEEP} -map 0:1 -c:a copy {END} matroska file:/out/.stage",
+    ),
+    "vp9 capped": (
+        spec(codec=Codec.VP9, container=Container.WEBM, rate=CAPPED, audio=Audio(codec=AudioCodec.NONE)),
+        "libvpx-vp9",
+        None,
+        SOURCE,
+        "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -c:v libvpx-vp9 -deadline good -cpu-used 3 -row-mt 1"
+        f" -crf 21.5 -b:v 3000000 -pix_fmt yuv420p {KEEP} -an {END} webm file:/out/.stage",
+    ),
+    "av1 with SVT-AV1": (
+        spec(codec=Codec.AV1, rate=Rate(mode=RateMode.CRF, crf=35.0), keep_metadata=False),
+        "libsvtav1",
+        2,
+        SOURCE,
+        "$QUIET $GUARD -threads 2 -i file:/in/in.mp4 -map 0:0 -c:v libsvtav1 -preset 8 -crf 35 -pix_fmt yuv420p"
+        f" -svtav1-params lp=2 {KEEP} -map 0:1 -c:a copy -map_metadata -1 -map_chapters -1 -movflags +faststart"
+        f" {END} mp4 file:/out/.stage",
+    ),
+    "av1 with SVT-AV1, by bitrate with a cap": (
+        spec(codec=Codec.AV1, container=Container.MKV, rate=VBR, preset=Preset.VERYSLOW),
+        "libsvtav1",
+        None,
+        SOURCE,
+        "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -c:v libsvtav1 -preset 2 -b:v 2000000 -pix_fmt yuv420p"
+        f" -svtav1-params maxsection-pct=150 {KEEP} -map 0:1 -c:a copy {END} matroska file:/out/.stage",
+    ),
+    "av1 with libaom": (
+        spec(codec=Codec.AV1, container=Container.WEBM, rate=BITRATE, audio=Audio(codec=AudioCodec.NONE)),
+        "libaom-av1",
+        2,
+        SOURCE,
+        "$QUIET $GUARD -threads 2 -i file:/in/in.mp4 -map 0:0 -c:v libaom-av1 -cpu-used 5 -row-mt 1 -b:v 2000000"
+        f" -pix_fmt yuv420p -threads 2 {KEEP} -an {END} webm file:/out/.stage",
+    ),
+    "an exact size and mono AAC": (
+        spec(resolution=Resolution(640, 480), audio=Audio(codec=AudioCodec.AAC, bitrate_bps=96_000, channels=1)),
+        "libx264",
+        None,
+        SOURCE,
+        "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -filter:v scale=640:480:flags=bicubic,setsar=1/1 -c:v libx264"
+        f" -preset medium -crf 23 -pix_fmt yuv420p {KEEP} -map 0:1 -c:a aac -b:a 96000 -ac 1 -movflags +faststart"
+        f" {END} mp4 file:/out/.stage",
+    ),
+    "one side, NTSC rate": (
+        spec(resolution=Resolution(None, 360), fps="30000/1001", gop_seconds=2.0, audio=Audio(codec=AudioCodec.NONE)),
+        "libx264",
+        None,
+        SOURCE,
+        "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -filter:v fps=30000/1001,scale=640:360:flags=bicubic,setsar=1/1"
+        " -c:v libx264 -preset medium -crf 23 -pix_fmt yuv420p -g 60 -fps_mode:v passthrough"
+        f" -enc_time_base:v 1001/30000 -an -movflags +faststart {END} mp4 file:/out/.stage",
+    ),
+    "a cut": (
+        spec(start=2.0, duration=1.5),
+        "libx264",
+        None,
+        changed(SOURCE, window=CUT),
+        "$QUIET $GUARD -copyts -noaccurate_seek -ss 1.420000 -i file:/in/in.mp4 -map 0:0"
+        " -filter:v trim=start=1.999600:end=3.480600,setpts=round(PTS-2.000000/TB) -c:v libx264 -preset medium -crf 23"
+        f" -pix_fmt yuv420p {KEEP} -map 0:1"
+        " -filter:a atrim=start=2.000000:end=3.500000,asetpts=round(PTS-2.000000/TB) -c:a aac -b:a 128000"
+        f" -map_chapters -1 -movflags +faststart {END} mp4 file:/out/.stage",
+    ),
+    "a cut at another rate, from a file that starts at 10 s": (
+        spec(start=2.0, fps="50", audio=Audio(codec=AudioCodec.NONE)),
+        "libx264",
+        None,
+        changed(
+            SOURCE,
+            start_seconds=10.0,
+            window=changed(CUT, duration=None, frames=82, first_pts=12.0, last_pts=15.24, keyframe_pts=10.2),
+        ),
+        "$QUIET $GUARD -copyts -noaccurate_seek -i file:/in/in.mp4 -map 0:0"
+        " -filter:v setpts=round(PTS-12.000000/TB),fps=50:start_time=0,trim=end_frame=164"
+        " -c:v libx264 -preset medium -crf 23 -pix_fmt yuv420p -fps_mode:v passthrough -enc_time_base:v 1/50 -an"
+        f" -map_chapters -1 -movflags +faststart {END} mp4 file:/out/.stage",
+    ),
+    "an odd size with a variable rate": (
+        spec(audio=Audio(codec=AudioCodec.NONE)),
+        "libx264",
+        None,
+        changed(SOURCE, video=[changed(VIDEO, width=853, height=481, constant_rate=False)]),
+        "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -filter:v crop=852:480:0:0 -c:v libx264 -preset medium -crf 23"
+        " -pix_fmt yuv420p -fps_mode:v passthrough -enc_time_base:v demux -an -movflags +faststart"
+        f" {END} mp4 file:/out/.stage",
+    ),
+    "generated": (
+        spec(**GENERATE, duration=2.5),
+        "libx264",
+        None,
+        None,
+        "$QUIET -f lavfi -i testsrc2=size=1280x720:rate=30:duration=2.5"
+        " -f lavfi -i sine=frequency=440:beep_factor=4:sample_rate=48000:duration=2.5"
+        " -map 0:v:0 -c:v libx264 -preset medium -crf 23 -pix_fmt yuv420p -map 1:a:0 -c:a aac -b:a 64000"
+        f" -movflags +faststart {END} mp4 file:/out/.stage",
+    ),
+    "generated, all set, without sound": (
+        spec(
+            **GENERATE,
+            codec=Codec.AV1,
+            container=Container.MKV,
+            resolution=Resolution(None, 360),
+            fps="30000/1001",
+            audio=Audio(codec=AudioCodec.NONE),
+            rate=Rate(mode=RateMode.CRF, crf=0.0),
+        ),
+        "libsvtav1",
+        None,
+        None,
+        "$QUIET -f lavfi -i testsrc2=size=640x360:rate=30000/1001:duration=10 -map 0:v:0 -c:v libsvtav1 -preset 8"
+        f" -crf 1 -pix_fmt yuv420p -an {END} matroska file:/out/.stage",
+    ),
+}
+
+
+def build(made: Spec, encoder: str, threads: int | None, source: Inspection | None):
+    generated = made.input.kind is InputKind.GENERATE
+    return ffmpeg.build(
+        made,
+        source,
+        tools=Tools(ffmpeg="/ff"),
+        input_path=None if generated else Path("/in/in.mp4"),
+        output_path=Path("/out/.stage"),
+        scratch=Path("/scratch"),
+        encoder=encoder,
+        threads=threads,
+    )
+
+
+def spelt(line: str) -> list[str]:
+    return line.replace("$QUIET", QUIET).replace("$GUARD", GUARD).split(" ")
+
+
+@pytest.mark.parametrize(("made", "encoder", "threads", "source", "line"), ONE_PASS.values(), ids=ONE_PASS)
+def test_the_whole_command_line(made, encoder, threads, source, line):
+    [command] = build(made, encoder, threads, source)
+    assert list(command.argv) == spelt(line)
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder", "goal"),
+    [
+        (Codec.H264, "libx264", "-preset slow -b:v 2000000"),
+        (Codec.H265, "libx265", "-preset slow -b:v 2000000"),
+        (Codec.AV1, "libsvtav1", "-preset 6 -b:v 2000000"),
+        (Codec.VP8, "libvpx", "-deadline good -cpu-used 2 -b:v 2000000"),
+        (Codec.VP9, "libvpx-vp9", "-deadline good -cpu-used 2 -row-mt 1 -b:v 2000000"),
+    ],
+)
+def test_two_passes(codec, encoder, goal):
+    made = spec(
+        codec=codec,
+        container=Container.MKV,
+        rate=Rate(mode=RateMode.TWO_PASS, bitrate_bps=2_000_000),
+        preset=Preset.SLOW,
+    )
+    first, second = build(made, encoder, None, SOURCE)
+    params = " -x265-params log-level=error" if codec is Codec.H265 else ""
+    head = f"$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -c:v {encoder} {goal} -pix_fmt yuv420p{params} {KEEP}"
+    log = "-passlogfile /scratch/ffmpeg2pass"
+    assert list(first.argv) == spelt(f"{head} -pass 1 {log} -an -f null -")
+    assert list(second.argv) == spelt(f"{head} -pass 2 {log} -map 0:1 -c:a copy {END} matroska file:/out/.stage")
+    assert (first.name, second.name) == ("ffmpeg pass 1", "ffmpeg pass 2")
+
+
+def test_the_fast_presets_of_libvpx_have_no_real_time_mode_in_two_passes():
+    rate = Rate(mode=RateMode.TWO_PASS, bitrate_bps=2_000_000)
+    made = spec(codec=Codec.VP9, container=Container.WEBM, rate=rate, preset=Preset.ULTRAFAST)
+    for command in build(made, "libvpx-vp9", None, SOURCE):
+        assert "realtime" not in command.argv
+
+
+def test_limits_and_paths_are_data():
+    limits = Limits(timeout_seconds=60.0, stall_seconds=30.0, max_disk_bytes=1_000_000)
+    [command] = build(spec(codec=Codec.AV1, limits=limits), "libsvtav1", None, SOURCE)
+    assert command.limits.wall_seconds == 60.0
+    assert command.limits.stall_seconds == 30.0
+    assert command.limits.disk_bytes == 1_000_000
+    assert command.limits.watch == (Path("/scratch"), Path("/out/.stage"))
+    assert command.reads == (Path("/in/in.mp4"),)
+    assert command.writes == (Path("/scratch"), Path("/out"))
+    assert command.cwd == Path("/scratch")
+    assert not command.network
+    assert command.env == {"SVT_LOG": "1"}
+
+
+def test_a_name_that_begins_with_a_dash_stays_a_path():
+    [command] = ffmpeg.build(
+        spec(),
+        SOURCE,
+        tools=Tools(ffmpeg="/ff"),
+        input_path=Path("-i.mp4"),
+        output_path=Path("-y"),
+        scratch=Path("/scratch"),
+        encoder="libx264",
+    )
+    assert "file:-i.mp4" in command.argv
+    assert command.argv[-1] == "file:-y"
+
+
+@pytest.mark.parametrize(
+    ("parts", "source", "code", "words"),
+    [
+        ({}, changed(SOURCE, video=[]), errors.Code.NO_VIDEO_STREAM, "no video stream"),
+        (
+            {"audio": Audio(codec=AudioCodec.AAC)},
+            changed(SOURCE, audio=[]),
+            errors.Code.NO_AUDIO_STREAM,
+            "audio.codec is aac",
+        ),
+        (
+            {"audio": Audio(codec=AudioCodec.COPY), "container": Container.WEBM, "codec": Codec.VP9},
+            SOURCE,
+            errors.Code.ENGINE_FAILED,
+            "webm cannot hold aac; set it to opus or auto",
+        ),
+        (
+            {"audio": Audio(codec=AudioCodec.COPY), "start": 1.0},
+            changed(SOURCE, window=CUT),
+            errors.Code.ENGINE_FAILED,
+            "cannot be cut exactly at start and duration",
+        ),
+        (
+            {"start": 100.0},
+            changed(SOURCE, window=Window(start=100.0, duration=None, frames=0)),
+            errors.Code.INPUT_INVALID,
+            "start 100 s .* the input is 5.280 s long",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_told_before_anything_runs(parts, source, code, words):
+    with pytest.raises(errors.TaskError, match=words) as caught:
+        build(spec(**parts), "libx264", None, source)
+    assert caught.value.failure.code is code
+
+
+def test_audio_is_copied_only_where_a_copy_is_right():
+    def sound(source_audio: AudioStream, **parts) -> str:
+        [command] = build(spec(**parts), "libx264", None, changed(SOURCE, audio=[source_audio]))
+        return command.argv[command.argv.index("-c:a") + 1]
+
+    assert sound(SOUND) == "copy"
+    assert sound(changed(SOUND, codec="pcm_s16le")) == "aac"
+    assert sound(changed(SOUND, codec="vorbis"), container=Container.MKV) == "copy"
+    assert sound(SOUND, audio=Audio(bitrate_bps=64_000)) == "aac"
+    assert sound(SOUND, audio=Audio(channels=1)) == "aac"
+    # a copy into a container without edit lists would bring back what the source's hides
+    hidden = changed(SOUND, hidden_seconds=0.35)
+    assert sound(hidden) == "copy"
+    assert sound(hidden, container=Container.TS) == "aac"
+
+
+def test_the_default_audio_track_is_taken():
+    tracks = [changed(SOUND, index=1), changed(SOUND, index=2, default=True)]
+    [command] = build(spec(), "libx264", None, changed(SOURCE, audio=tracks))
+    assert "0:2" in command.argv
