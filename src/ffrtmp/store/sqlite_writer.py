@@ -12,20 +12,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from ffrtmp.domain import errors
+from ffrtmp.store import commit
 from ffrtmp.store.ops import batch as batches
 from ffrtmp.store.ops.unit import Unit
 from ffrtmp.store.sqlite_tx import SqliteTx, drive
 
-BATCH = 256
 MakeUnit = Callable[[SqliteTx], Unit]
-
-
-class _Pending(msgspec.Struct, gc=False, eq=False):
-    call: Any
-    future: asyncio.Future[Any]
 
 
 class Writer:
@@ -44,8 +37,8 @@ class Writer:
         self._make_unit = make_unit
         self._committed = committed
         self._loop = loop
-        self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
-        self._bulk: deque[_Pending] = deque()
+        self._queue: queue.SimpleQueue[commit.Pending | None] = queue.SimpleQueue()
+        self._bulk: deque[commit.Pending] = deque()
         self._thread = threading.Thread(target=self._work, name="ffrtmp-store-writer", daemon=True)
         self._closed = False
 
@@ -55,7 +48,7 @@ class Writer:
     async def call(self, call: Any) -> Any:
         if self._closed:
             raise errors.Unavailable("The store is closed.")
-        pending = _Pending(call, self._loop.create_future())
+        pending = commit.Pending(call, self._loop.create_future())
         self._queue.put(pending)
         return await pending.future
 
@@ -68,13 +61,13 @@ class Writer:
     def _work(self) -> None:
         stopping = False
         while not stopping or self._bulk:
-            batch: list[_Pending] = []
+            batch: list[commit.Pending] = []
             with contextlib.suppress(queue.Empty):
-                while len(batch) < BATCH and not stopping:
+                while len(batch) < commit.BATCH and not stopping:
                     pending = self._queue.get(block=not batch and not self._bulk)
                     if pending is None:
                         stopping = True
-                    elif batches.KINDS[type(pending.call)].bulk:
+                    elif commit.is_bulk(pending):
                         self._bulk.append(pending)
                         if not batch:
                             break
@@ -85,13 +78,12 @@ class Writer:
             if self._bulk:
                 self._commit([self._bulk.popleft()])
 
-    def _commit(self, batch: Sequence[_Pending]) -> None:
-        # A caller that went away before its call was begun wants it no more.
-        batch = [pending for pending in batch if not pending.future.cancelled()]
+    def _commit(self, batch: Sequence[commit.Pending]) -> None:
+        batch = commit.wanted(batch)
         if not batch:
             return
         answers = self._try([pending.call for pending in batch])
-        self._loop.call_soon_threadsafe(_deliver, batch, answers)
+        self._loop.call_soon_threadsafe(commit.deliver, batch, answers)
 
     def _try(self, calls: Sequence[Any]) -> list[Any]:
         try:
@@ -136,13 +128,3 @@ def _told(error: Exception) -> Exception:
         told.__cause__ = error
         return told
     return error
-
-
-def _deliver(batch: Sequence[_Pending], answers: Sequence[Any]) -> None:
-    for pending, answer in zip(batch, answers, strict=True):
-        if pending.future.done():
-            continue
-        if isinstance(answer, Exception):
-            pending.future.set_exception(answer)
-        else:
-            pending.future.set_result(answer)

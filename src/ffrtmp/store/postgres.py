@@ -1,0 +1,169 @@
+"""The store on PostgreSQL: any number of masters on one database."""
+
+import asyncio
+import random
+import urllib.parse
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import asyncpg
+
+from ffrtmp.domain import errors
+from ffrtmp.store import migrate, postgres_writer
+from ffrtmp.store.base import BaseStore
+from ffrtmp.store.ops.unit import Unit
+from ffrtmp.store.postgres_tx import Connection, PostgresTx
+from ffrtmp.store.postgres_writer import LOST, LOST_BY_SERVER, Lanes
+from ffrtmp.store.statements import Dialect
+from ffrtmp.store.tx import Tx
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_OLDEST_SERVER = 14  # the oldest that PostgreSQL's own policy supports
+_READERS = 4
+_MIGRATION_LOCK = 0x66667274  # "ffrt": masters that start together upgrade one after another
+_SETTINGS = {
+    "application_name": "ffrtmp",
+    "statement_timeout": "15000",
+    "idle_in_transaction_session_timeout": "15000",
+    "jit": "off",
+}
+_ANSWER_SECONDS = 20.0  #: longer than the server's own limit: only a dead connection takes so long
+
+
+class PostgresStore(BaseStore):
+    """`dsn` as libpq takes it. `write_connections`: batches in flight."""
+
+    def __init__(self, dsn: str, *, rng: random.Random | None = None, write_connections: int = 2) -> None:
+        self._dsn = dsn
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
+        self._write_connections = write_connections
+        self._class_ids: dict[str, int] = {}
+        self._version = ""
+        self._lanes: Lanes | None = None
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    def describe(self) -> str:
+        return f"PostgreSQL {self._version}, {_without_secrets(self._dsn)}"
+
+    async def open(self) -> None:
+        """Raises SchemaTooNew, NotOurs, or Unavailable with what the server said."""
+        connections: list[Connection] = []
+        try:
+            await self._upgrade()
+            connections += [await self._connect() for _ in range(self._write_connections)]
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=_READERS,
+                server_settings={**_SETTINGS, "default_transaction_read_only": "on"},
+                command_timeout=_ANSWER_SECONDS,
+                timeout=10,
+                statement_cache_size=256,
+                reset=_no_reset,
+            )
+        except (*LOST, asyncpg.PostgresError, ValueError) as error:
+            for connection in connections:
+                connection.terminate()
+            raise errors.Unavailable(
+                f"The database {_without_secrets(self._dsn)} cannot be opened: {error or type(error).__name__}."
+            ) from error
+        self._lanes = Lanes(self._connect, self._unit, self._committed, self._rng)
+        self._lanes.start(connections)
+
+    async def close(self) -> None:
+        if self._lanes is not None:
+            await self._lanes.stop()
+            self._lanes = None
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), 10)
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+
+    async def _connect(self) -> Connection:
+        connection = await asyncpg.connect(
+            self._dsn,
+            server_settings=_SETTINGS,
+            command_timeout=_ANSWER_SECONDS,
+            timeout=10,
+            statement_cache_size=256,
+        )
+        # What was answered must be on disk (guarantee G1), however this server is set up; a stronger setting stays.
+        if await connection.fetchval("SHOW synchronous_commit") == "off":
+            await connection.execute("SET synchronous_commit = on")
+        return connection
+
+    async def _upgrade(self) -> None:
+        connection = await asyncpg.connect(self._dsn, server_settings={"application_name": "ffrtmp"}, timeout=10)
+        try:
+            version = connection.get_server_version()
+            self._version = f"{version.major}.{version.minor}"
+            if version.major < _OLDEST_SERVER:
+                raise errors.Unavailable(f"ffrtmp needs PostgreSQL {_OLDEST_SERVER} or newer; this is {self._version}.")
+            async with connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+                await upgrade(connection, _without_secrets(self._dsn))
+        finally:
+            await connection.close()
+
+    async def _unit(self, tx: PostgresTx, shard: int) -> Unit:
+        return Unit(tx, await tx.now(), self._rng, shard, self._class_ids)
+
+    def _committed(self, unit: Unit) -> None:
+        self._class_ids.update(unit.new_class_ids)
+
+    async def _write(self, call: Any) -> Any:
+        if self._lanes is None:
+            raise errors.Unavailable("The store is not open.")
+        return await self._lanes.call(call)
+
+    async def _read(self, function: Callable[Concatenate[Tx, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        pool = self._pool
+        if pool is None:
+            raise errors.Unavailable("The store is not open.")
+        for last in (False, True):
+            try:
+                async with (
+                    pool.acquire(timeout=10) as connection,
+                    connection.transaction(isolation="repeatable_read", readonly=True),
+                ):
+                    return await function(PostgresTx(cast("Connection", connection)), *args, **kwargs)
+            except (*LOST, *LOST_BY_SERVER, asyncpg.QueryCanceledError) as error:
+                # a connection that was idle may have died long ago: one more try finds out
+                if last:
+                    raise postgres_writer.told(error) from error
+        raise AssertionError("unreachable")
+
+
+async def _no_reset(connection: Any) -> None:
+    """Nothing that we do on a connection outlives its transaction."""
+
+
+async def upgrade(connection: Any, where: str) -> None:
+    tables = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()")
+    present = None
+    if await connection.fetchval("SELECT to_regclass('schema_version') IS NOT NULL"):
+        present = await connection.fetchval("SELECT coalesce(max(number), 0) FROM schema_version")
+    steps = migrate.pending(Dialect.POSTGRES, where, present, empty=not tables)
+    await connection.execute(migrate.VERSION_TABLE)
+    for step in steps:
+        await connection.execute(step.script)
+        await connection.execute(
+            "INSERT INTO schema_version"
+            " VALUES ($1, $2, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))",
+            step.number,
+            step.name,
+        )
+
+
+def _without_secrets(dsn: str) -> str:
+    """Host and database of a DSN."""
+    parts = urllib.parse.urlsplit(dsn)
+    if not parts.scheme.startswith("postgres"):
+        return "the database of --db-dsn"
+    query = urllib.parse.parse_qs(parts.query)
+    host = parts.hostname or (query.get("host") or ["localhost"])[0]
+    port = f":{parts.port}" if parts.port else ""
+    return f"{host}{port}/{parts.path.lstrip('/') or 'postgres'}"

@@ -1,0 +1,181 @@
+"""Real masters and agents as child processes: started, waited for by what they log, killed by their process id."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+#: generous: these machines are shared; nothing waits this long unless something is broken
+PATIENCE_SECONDS = 60.0
+
+
+class Program:
+    """A running program of ours whose log (JSON lines on stderr) can be waited on."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self.process = process
+        self.lines: list[str] = []
+        self.logged: list[dict[str, Any]] = []
+        self._grew = asyncio.Condition()
+        self._reader = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(cls, name: str, *arguments: str, env: dict[str, str], cwd: Path) -> "Program":
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).parent / "ffrtmp"),
+            *arguments,
+            env={**os.environ, **env},
+            cwd=cwd,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        return cls(name, process)
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for raw in self.process.stderr:
+            line = raw.decode(errors="replace").rstrip()
+            async with self._grew:
+                self.lines.append(line)
+                with contextlib.suppress(json.JSONDecodeError):
+                    found = json.loads(line)
+                    if isinstance(found, dict):
+                        self.logged.append(found)
+                self._grew.notify_all()
+        async with self._grew:
+            self._grew.notify_all()
+
+    async def event(self, name: str, **fields: object) -> dict[str, Any]:
+        """The first log line with this event and these fields, now or when it comes."""
+        start = 0
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS), self._grew:
+                while True:
+                    for found in self.logged[start:]:
+                        if found.get("event") == name and fields.items() <= found.items():
+                            return found
+                    start = len(self.logged)
+                    if self._reader.done():
+                        raise AssertionError(f"{self.name} ended without logging {name!r}:\n" + "\n".join(self.lines))
+                    await self._grew.wait()
+        except TimeoutError:
+            raise AssertionError(f"{self.name} never logged {name!r}:\n" + "\n".join(self.lines)) from None
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    async def kill(self) -> None:
+        """kill -9."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGKILL)
+        await self._end()
+
+    async def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        return await self._end()
+
+    async def _end(self) -> int:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            code = await self.process.wait()
+            await self._reader
+        return code
+
+
+class Farm:
+    """A master and its agents in one temporary directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.media = root / "media"
+        self.media.mkdir(exist_ok=True)
+        self.url = ""
+        self.metrics_url = ""
+        self.programs: list[Program] = []
+        self._env = {"FFRTMP_STATE_DIR": str(root / "state"), "COLUMNS": "200"}
+
+    async def master(self, *more: str, db: Path | None = None) -> Program:
+        """Starts again on the same database and port when it ran before."""
+        port = self.url.rsplit(":", 1)[1] if self.url else "0"
+        started = await self._start(
+            "master",
+            *("master", "--host", "127.0.0.1", "--port", port, "--metrics-port", "0", "--no-tls", "--no-auth"),
+            *("--db", str(db or self.root / "master.db"), "--log-format", "json"),
+            *more,
+        )
+        ready = await started.event("the master is ready")
+        self.url, self.metrics_url = ready["url"], ready["metrics"]
+        return started
+
+    async def agent(self, name: str, master: Program, *more: str, slots: int = 1) -> Program:
+        """Registered when this returns."""
+        seen = sum(1 for found in master.logged if found.get("node") == name)
+        started = await self._start(
+            name,
+            *("agent", "--register", "--master", self.url, "--name", name, "--max-concurrent-jobs", str(slots)),
+            *("--metrics-port", "0", "--work-dir", str(self.root / f"work-{name}"), "--media-root", str(self.media)),
+            *("--log-format", "json"),
+            *more,
+        )
+        await master.event("a node returned" if seen else "a node registered", node=name)
+        return started
+
+    async def _start(self, name: str, *arguments: str) -> Program:
+        started = await Program.start(name, *arguments, env=self._env, cwd=self.root)
+        self.programs.append(started)
+        return started
+
+    async def close(self) -> None:
+        for program in reversed(self.programs):
+            if program.process.returncode is None:
+                await program.stop()
+
+
+@contextlib.asynccontextmanager
+async def farm(root: Path) -> AsyncIterator[Farm]:
+    """A farm whose programs are stopped at the end, whatever happened."""
+    made = Farm(root)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def descendants(pid: int) -> set[int]:
+    """The ids of all living child processes of a process, by /proc."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if fields[0] != "Z":
+                    parents[int(entry.name)] = int(fields[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def gone(pids: set[int]) -> None:
+    """Returns when none of these processes runs any more."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while any(alive(pid) for pid in pids):
+            # the kernel tells only parents of a death, and these were orphaned: looking again is the only way
+            await asyncio.sleep(0.02)

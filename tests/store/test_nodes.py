@@ -1,0 +1,176 @@
+import asyncio
+
+import pytest
+
+from ffrtmp.domain import errors, node
+from ffrtmp.domain.errors import Code
+from ffrtmp.domain.job import EventKind
+from ffrtmp.domain.node import NodeStatus
+from ffrtmp.domain.states import AttemptState, JobState
+from ffrtmp.store.interface import Store
+from ffrtmp.testing import factories
+from ffrtmp.testing.world import World, conflict
+
+
+async def test_what_was_registered_is_what_is_read(store: Store) -> None:
+    new = factories.a_node(
+        "alpha",
+        labels={"site": "nürnberg"},
+        capabilities=node.Capabilities(engines={"ffmpeg": "9"}, media_roots=["/media"]),
+        has_gpu=True,
+        gpu_type="L4",
+    )
+    registered = await store.register(new)
+    assert (registered.created, registered.restored, registered.node.id) == (True, [], new.id)
+    found = await store.get_node("alpha")
+    assert found == registered.node == await store.get_node(new.id)
+    assert [found] == await store.nodes()
+    assert (found.labels, found.capabilities, found.gpu_type) == (new.labels, new.capabilities, "L4")
+    assert (found.status, found.active_attempts, found.draining) == (NodeStatus.AVAILABLE, 0, False)
+    assert (await store.counts()).nodes == 1
+
+
+async def test_a_node_without_a_name_is_its_address(store: Store) -> None:
+    await store.register(factories.a_node("", address="10.0.0.7"))
+    assert (await store.get_node("10.0.0.7")).name == "10.0.0.7"
+
+
+async def test_a_returning_node_is_the_same_one(store: Store) -> None:
+    first = await store.register(factories.a_node("alpha"))
+    again = await store.register(factories.a_node("alpha", slots=9))
+    assert (again.created, again.node.id, again.node.slots) == (False, first.node.id, 9)
+    assert again.node.registered_at == first.node.registered_at
+    assert len(await store.nodes()) == 1
+
+
+async def test_many_register_at_one_moment(store: Store) -> None:
+    answers = await asyncio.gather(*(store.register(factories.a_node(f"n{index % 4}")) for index in range(20)))
+    assert sum(answer.created for answer in answers) == 4
+    assert len(await store.nodes()) == 4
+    assert (await store.counts()).nodes == 4
+
+
+async def test_a_new_incarnation_gives_back_what_the_old_one_had(world: World) -> None:
+    made, done = await world.submit(), await world.submit()
+    old = await world.agent("n")
+    first, second = await old.lease(2)
+    await old.start(first)
+    await old.complete(second.attempt_id)
+    registered = await world.store.register(factories.a_node("n"))
+    assert registered.restored == [made.id]
+    found = await world.store.get_job(made.id)
+    assert (found.state, found.retry_count) == (JobState.QUEUED, 1)
+    [attempt] = await world.store.attempts(made.id)
+    assert attempt.state is AttemptState.LOST
+    assert attempt.failure is not None
+    assert attempt.failure.code is Code.NODE_LOST
+    [task] = await world.store.tasks(made.id)
+    assert (task.failures, task.crashes) == (0, 1)
+    assert (await conflict(old.complete(first.attempt_id))).state == "lost"
+    assert await world.state(done) is JobState.COMPLETED
+    again = await world.agent("n", incarnation=registered.node.incarnation)
+    assert (await again.take()).number == 2
+
+
+async def test_the_same_incarnation_keeps_its_attempts(world: World) -> None:
+    await world.submit()
+    agent = await world.agent("n")
+    grant = await agent.take()
+    again = await world.store.register(factories.a_node("n", incarnation=agent.incarnation))
+    assert again.restored == []
+    await agent.complete(grant.attempt_id)
+
+
+async def test_an_agent_that_dies_three_times_of_one_job_stops_it(world: World) -> None:
+    made = await world.submit(max_retries=99)
+    for _ in range(3):
+        agent = await world.agent("n")
+        await agent.take()
+    await world.agent("n")
+    found = await world.store.get_job(made.id)
+    assert found.state is JobState.FAILED
+    assert found.failure is not None
+    assert found.failure.code is Code.POISON
+
+
+async def test_status_says_how_a_node_is(world: World) -> None:
+    async def status(name: str) -> NodeStatus:
+        return (await world.store.get_node(name)).status
+
+    await world.submit()
+    agent = await world.agent("n", slots=1)
+    assert await status("n") is NodeStatus.AVAILABLE
+    await agent.take()
+    assert await status("n") is NodeStatus.BUSY
+    assert (await world.store.get_node("n")).active_attempts == 1
+    assert (await world.store.drain("n", on=True)).status is NodeStatus.DRAINING
+    assert (await world.store.drain(agent.id, on=False)).status is NodeStatus.BUSY
+    await world.agent("silent", heartbeat_interval_us=-1_000_000)
+    assert await status("silent") is NodeStatus.OFFLINE
+
+
+async def test_silence_is_noted_once(world: World) -> None:
+    agent = await world.agent(heartbeat_interval_us=-1_000_000)
+    await world.store.rescue(10)
+    await world.store.rescue(10)
+
+    async def noted() -> int:
+        found = await world.store.events(after=0, limit=100, node_id=agent.id)
+        return [event.kind for event in found].count(EventKind.NODE_LOST)
+
+    assert await noted() == 1
+    await agent.beats()
+    await world.store.rescue(10)
+    assert await noted() == 2
+
+
+async def test_a_node_that_works_is_not_removed(world: World) -> None:
+    made = await world.submit()
+    agent = await world.agent("n")
+    grant = await agent.take()
+    await conflict(world.store.remove_node("n"))
+    await agent.complete(grant.attempt_id)
+    await world.store.remove_node("n")
+    with pytest.raises(errors.NotFound):
+        await world.store.get_node("n")
+    with pytest.raises(errors.NotFound):
+        await world.store.remove_node("n")
+    with pytest.raises(errors.NotFound):
+        await agent.beats()
+    assert (await world.store.counts()).nodes == 0
+    assert (await world.store.get_job(made.id)).node_name == "n"
+    assert (await world.store.register(factories.a_node("n"))).created
+
+
+async def test_no_such_node(store: Store) -> None:
+    for call in (
+        store.get_node("x"),
+        store.node_credential("x"),
+        store.drain("x", on=True),
+        store.remove_node("x"),
+        store.set_credential("x", "y"),
+    ):
+        with pytest.raises(errors.NotFound):
+            await call
+
+
+async def test_credentials(world: World) -> None:
+    agent = await world.agent("n")
+    assert await world.store.node_credential(agent.id) == ""
+    await world.store.set_credential(agent.id, "abc")
+    assert await world.store.node_credential(agent.id) == "abc"
+
+
+async def test_the_history_of_a_node(world: World) -> None:
+    await world.submit()
+    agent = await world.agent()
+    await agent.take()
+    await world.store.drain(agent.id, on=True)
+    await world.store.drain(agent.id, on=True)
+    found = await world.store.events(after=0, limit=100, node_id=agent.id)
+    assert [event.kind for event in found] == [
+        EventKind.NODE_REGISTERED,
+        EventKind.ATTEMPT_ASSIGNED,
+        EventKind.JOB_STATE,
+        EventKind.NODE_DRAIN,
+    ]

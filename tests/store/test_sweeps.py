@@ -1,0 +1,160 @@
+"""Rescue, promote, expire. Leases that have ended are made with a lease time below zero: no test waits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ffrtmp.domain import spec
+from ffrtmp.domain.errors import Code
+from ffrtmp.domain.states import AttemptState, JobState
+from ffrtmp.store import interface
+from ffrtmp.testing import factories
+from ffrtmp.testing.world import World, conflict
+
+Sql = Callable[[str], Awaitable[list[tuple[Any, ...]]]]
+LATER = 2**60
+
+
+async def test_a_lease_that_ended_is_rescued(world: World) -> None:
+    made = await world.submit()
+    agent = await world.agent(ttl_us=-1_000_000)
+    grant = await agent.take()
+    rescued = await world.store.rescue(10)
+    [result] = rescued.attempts
+    assert (result.attempt_id, result.attempt_state) == (grant.attempt_id, AttemptState.LOST)
+    assert result.job_state is JobState.RETRYING
+    assert rescued.oldest_expired_us >= 1_000_000
+    assert (await conflict(agent.complete(grant.attempt_id))).state == "lost"
+    [attempt] = await world.store.attempts(made.id)
+    assert attempt.failure is not None
+    assert attempt.failure.code is Code.LEASE_EXPIRED
+    counts = await world.store.counts()
+    assert (counts.lease_expiries, counts.failures) == (1, {Code.LEASE_EXPIRED: 1})
+    assert (await world.store.rescue(10)).attempts == []
+    assert (await world.store.promote(10)).count == 1
+    assert (await agent.take()).number == 2
+
+
+async def test_a_lease_that_lives_is_left_alone(world: World) -> None:
+    made = await world.submit()
+    await (await world.agent()).take()
+    assert (await world.store.rescue(10)).attempts == []
+    assert await world.state(made) is JobState.ASSIGNED
+
+
+async def test_a_beat_keeps_the_lease(world: World) -> None:
+    await world.submit()
+    short = await world.agent("n", ttl_us=-1_000_000)
+    grant = await short.take()
+    await world.store.register(factories.a_node("n", incarnation=short.incarnation, ttl_us=60_000_000))
+    await short.start(grant)
+    assert (await world.store.rescue(10)).attempts == []
+    await short.complete(grant.attempt_id)
+
+
+async def test_three_lost_leases_are_poison(world: World) -> None:
+    made = await world.submit(max_retries=99)
+    agent = await world.agent(ttl_us=-1_000_000)
+    for _ in range(3):
+        await agent.take()
+        await world.store.rescue(10)
+        await world.store.promote(10)
+    found = await world.store.get_job(made.id)
+    assert found.state is JobState.FAILED
+    assert found.failure is not None
+    assert found.failure.code is Code.POISON
+
+
+async def test_a_canceled_job_whose_node_died_is_canceled(world: World) -> None:
+    made = await world.submit()
+    await (await world.agent(ttl_us=-1_000_000)).take()
+    await world.store.cancel(made.id)
+    assert await world.state(made) is JobState.ASSIGNED
+    [result] = (await world.store.rescue(10)).attempts
+    assert (result.attempt_state, result.job_state) == (AttemptState.LOST, JobState.CANCELED)
+
+
+async def test_a_publishing_attempt_can_be_lost_too(world: World) -> None:
+    made = await world.submit()
+    agent = await world.agent(ttl_us=-1_000_000)
+    grant = await agent.take()
+    output = factories.an_output()
+    await agent.publish(grant.attempt_id, output)
+    await world.store.rescue(10)
+    assert await world.state(made) is JobState.RETRYING
+    await world.store.promote(10)
+    assert (await agent.take()).prior_publications == [output]
+
+
+async def test_sweeps_are_bounded(world: World) -> None:
+    for _ in range(5):
+        await world.submit()
+    agent = await world.agent(ttl_us=-1_000_000)
+    assert len(await agent.lease(5)) == 5
+    assert len((await world.store.rescue(2)).attempts) == 2
+    assert len((await world.store.rescue(9)).attempts) == 3
+    assert (await world.store.promote(2)).count == 2
+    promoted = await world.store.promote(2)
+    assert (promoted.count, promoted.next_due_us) == (2, 0)
+
+
+async def test_sweeps_at_one_moment_do_each_thing_once(world: World) -> None:
+    for _ in range(6):
+        await world.submit()
+    agent = await world.agent(ttl_us=-1_000_000)
+    await agent.lease(6)
+    rescued = await asyncio.gather(*(world.store.rescue(100) for _ in range(5)))
+    assert sum(len(one.attempts) for one in rescued) == 6
+    promoted = await asyncio.gather(*(world.store.promote(100) for _ in range(5)))
+    assert sum(one.count for one in promoted) == 6
+
+
+async def test_retention_removes_all_that_belongs_to_a_job(world: World, sql: Sql) -> None:
+    finished = await world.submit(tags={"a": "b"})
+    canceled = await world.submit()
+    queued = await world.submit()
+    agent = await world.agent()
+    grant = await agent.take()
+    await world.store.put_log(grant.attempt_id, agent.id, "text")
+    await agent.publish(grant.attempt_id)
+    await agent.complete(grant.attempt_id)
+    await world.store.cancel(canceled.id)
+    assert (await world.store.expire(finished_before=0, limit=10)).jobs == 0
+    assert (await world.store.expire(finished_before=LATER, limit=1)).jobs == 1
+    assert (await world.store.expire(finished_before=LATER, limit=10)).jobs == 1
+    page = await world.store.list_jobs(interface.JobFilter(), before=None, limit=10)
+    assert [one.id for one in page.jobs] == [queued.id]
+    assert (await world.store.counts()).jobs == {(JobState.QUEUED, spec.Queue.DEFAULT, spec.Engine.AUTO): 1}
+    for table in ("job_docs", "tasks", "events", "attempts", "attempt_logs", "job_tags", "publications"):
+        rows = await sql(f"SELECT job_seq FROM {table} WHERE job_seq IS NOT NULL")
+        assert {row[0] for row in rows} <= {queued.sequence_number}, table
+    another = await world.submit()
+    assert another.sequence_number > max(finished.sequence_number, queued.sequence_number)
+
+
+async def test_a_number_is_never_used_again(world: World) -> None:
+    last = await world.submit()
+    await world.store.cancel(last.id)
+    await world.store.expire(finished_before=LATER, limit=10)
+    assert (await world.submit()).sequence_number > last.sequence_number
+
+
+async def test_a_key_is_known_for_a_day_whatever_the_retention(world: World, sql: Sql) -> None:
+    made = await world.submit(idempotency_key="k", body_sha256="b")
+    await world.store.cancel(made.id)
+    assert (await world.store.expire(finished_before=LATER, limit=10)).jobs == 0
+    assert not (await world.store.submit(factories.a_job(idempotency_key="k", body_sha256="b"))).created
+    await sql(f"UPDATE jobs SET created_at = created_at - {25 * 3600 * 1_000_000}")
+    assert (await world.store.expire(finished_before=LATER, limit=10)).jobs == 1
+    assert (await world.store.submit(factories.a_job(idempotency_key="k", body_sha256="b"))).created
+
+
+async def test_old_lease_requests_go(world: World, sql: Sql) -> None:
+    await world.submit()
+    agent = await world.agent()
+    await agent.lease(request_id="r")
+    await world.store.expire(finished_before=0, limit=10)
+    assert await sql("SELECT count(*) FROM lease_requests") == [(1,)]
+    await sql("UPDATE lease_requests SET created_at = 0")
+    await world.store.expire(finished_before=0, limit=10)
+    assert await sql("SELECT count(*) FROM lease_requests") == [(0,)]
