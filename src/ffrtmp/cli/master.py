@@ -72,6 +72,20 @@ _OPTIONS: list[click.Parameter] = [
         section=WORK,
     ),
     _option(
+        "--lease-time",
+        "An agent that is silent for this long loses its work to another; at least 3s.",
+        type=parameters.DURATION,
+        default="30s",
+        section=WORK,
+    ),
+    _option(
+        "--unsatisfiable-grace",
+        "A job that no registered node can run is rejected after this time.",
+        type=parameters.DURATION,
+        default="60s",
+        section=WORK,
+    ),
+    _option(
         "--stop-grace",
         "Requests may end in this time when the master is told to stop.",
         type=parameters.DURATION,
@@ -116,7 +130,8 @@ def command(generate_cert: bool, ready_file: Path | None, **values: Any) -> int:
 def make_settings(values: dict[str, Any]) -> "MasterSettings":
     from ffrtmp.master.settings import MasterSettings
 
-    for name in ("scheduler_interval", "retention", "stop_grace"):
+    values["ttl_seconds"] = values.pop("lease_time")
+    for name in ("scheduler_interval", "retention", "unsatisfiable_grace", "stop_grace"):
         values[f"{name}_seconds"] = values.pop(name)
     for name in ("cert_hosts", "cert_ips"):
         values[name] = tuple(values[name] or ())

@@ -63,6 +63,11 @@ class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise errors.InvalidInput("--scheduler-interval must be above 0 seconds.")
         if self.retention_seconds <= 0:
             raise errors.InvalidInput("--retention must be above 0; give a time such as 7d.")
+        if self.ttl_seconds < 3:
+            # an agent beats every third of it; a shorter lease would be lost to a slow disk (PGQueuer #323)
+            raise errors.InvalidInput(f"--lease-time {self.ttl_seconds:g}s is too short; give at least 3s.")
+        if self.unsatisfiable_grace_seconds < 0:
+            raise errors.InvalidInput("--unsatisfiable-grace is negative; 0 rejects at once.")
         if self.mtls and not self.tls:
             raise errors.InvalidInput("--mtls needs TLS; drop --no-tls.")
         if self.mtls and self.ca is None:

@@ -165,17 +165,16 @@ def descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
-def alive(pid: int) -> bool:
-    """Whether the process runs (a zombie does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 async def gone(pids: set[int]) -> None:
-    """Returns when none of these processes runs any more."""
+    """Returns when none of these processes runs any more (a zombie does not run)."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while any(alive(pid) for pid in pids):
-            # the kernel tells only parents of a death, and these were orphaned: looking again is the only way
-            await asyncio.sleep(0.02)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                descriptor = os.pidfd_open(pid)
+                ended = asyncio.Event()
+                asyncio.get_running_loop().add_reader(descriptor, ended.set)
+                try:
+                    await ended.wait()
+                finally:
+                    asyncio.get_running_loop().remove_reader(descriptor)
+                    os.close(descriptor)

@@ -1,0 +1,272 @@
+"""The command line against a real master and a real agent, started by `ffrtmp up` as a user would."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+FFRTMP = str(Path(sys.executable).with_name("ffrtmp"))
+CLIP = Path(__file__).parents[1] / "media" / "bunny.mp4"
+_ENDLESS = ("--codec", "h264", "--preset", "veryslow", "--duration", "1h", "--resolution", "1080p", "--fps", "60")
+
+
+@dataclasses.dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclasses.dataclass
+class Farm:
+    """A farm of this machine and a directory for files."""
+
+    up: "subprocess.Popen[str]"
+    environment: dict[str, str]
+    files: Path
+    said: str
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [FFRTMP, *arguments],
+            env=self.environment,
+            cwd=self.files,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, *arguments: str) -> Ran:
+        with self.start(*arguments) as process:
+            out, err = process.communicate(timeout=120)
+        return Ran(process.returncode, out, err)
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.files.iterdir()}
+
+
+def bring_up(folder: Path) -> Farm:
+    environment = {name: value for name, value in os.environ.items() if "FFRTMP" not in name and "API_KEY" not in name}
+    environment |= {"FFRTMP_STATE_DIR": str(folder / "state"), "COLUMNS": "100"}
+    files = folder / "files"
+    files.mkdir()
+    shutil.copy(CLIP, files / "clip.mp4")
+    up = subprocess.Popen(
+        [FFRTMP, "up", "--port=0", f"--media-root={files}"],
+        env=environment,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert up.stdout
+    said = ""
+    for line in up.stdout:
+        said += line
+        if line.startswith("Ctrl-C stops it"):
+            break
+    assert "Master" in said
+    environment["FFRTMP_MASTER_URL"] = said.split()[1]
+    return Farm(up, environment, files, said)
+
+
+def take_down(farm: Farm, how: signal.Signals) -> int:
+    children = psutil.Process(farm.up.pid).children(recursive=True)
+    farm.up.send_signal(how)
+    code = farm.up.wait(60)
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
+    return code
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    made = bring_up(tmp_path_factory.mktemp("farm"))
+    yield made
+    assert take_down(made, signal.SIGINT) == 0
+
+
+def test_up_says_what_to_type_next(farm):
+    assert "http://127.0.0.1:" in farm.said
+    line = next(line for line in farm.said.splitlines() if "jobs submit" in line)
+    assert farm.environment["FFRTMP_MASTER_URL"] in line
+    command = line.strip().removeprefix("ffrtmp ").replace("--duration 10", "--duration 1")
+    told = farm.run(*command.split())
+    assert told.code == 0, told.err
+    assert "completed" in told.err
+
+
+def test_transcode_in_place(farm):
+    before = hashlib.sha256((farm.files / "clip.mp4").read_bytes()).hexdigest()
+    told = farm.run(
+        "transcode", "clip.mp4", "small.webm", "--preset", "ultrafast", "--resolution", "180p", "--output", "json"
+    )
+    assert told.code == 0, told.err
+    (made,) = told.json["files"]
+    job = made["job"]
+    assert job["parameters"]["input"] == str(farm.files / "clip.mp4")
+    assert job["result"]["verdict"]["passed"] is True
+    assert job["result"]["frames"] == 132
+    assert made["size_bytes"] == (farm.files / "small.webm").stat().st_size > 0
+    assert hashlib.sha256((farm.files / "clip.mp4").read_bytes()).hexdigest() == before
+    assert not [name for name in farm.names() if name.startswith(".")]
+
+
+def test_transcode_by_upload(farm):
+    told = farm.run("transcode", "clip.mp4", "sent/", "--upload", "--preset", "ultrafast", "--duration", "1")
+    assert told.code == 0, told.err
+    assert (farm.files / "sent" / "clip.mp4").stat().st_size > 0
+    assert "yes" in told.out
+    assert [path.name for path in (farm.files / "sent").iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("way", ["--upload", "--no-upload"])
+def test_an_input_that_is_no_video(farm, way):
+    (farm.files / "text.mp4").write_text("this is a text\n" * 100)
+    before = farm.names()
+    told = farm.run("transcode", "text.mp4", "never.mp4", way)
+    assert told.code == 1
+    assert "input_invalid" in told.err
+    assert farm.names() == before
+
+
+def test_an_output_that_appeared_meanwhile_is_kept(farm):
+    (farm.files / "taken.mp4").write_text("precious")
+    told = farm.run(
+        "jobs", "submit", "-i", "clip.mp4", "-o", "taken.mp4", "--codec", "h264", "--wait", "--output", "json"
+    )
+    assert told.code == 1
+    assert told.json["failure"]["code"] == "output_exists"
+    assert (farm.files / "taken.mp4").read_text() == "precious"
+
+
+def test_pages_of_a_finished_job(farm):
+    told = farm.run(
+        "jobs", "submit", "--codec", "h264", "--duration", "1", "--preset", "ultrafast", "--wait", "--output", "json"
+    )
+    number = str(told.json["sequence_number"])
+    page = farm.run("jobs", "status", number).out
+    for part in (f"Job {number}  completed", "libx264", "passed", f"ffrtmp jobs download {number}"):
+        assert part in page
+    assert "libx264" in farm.run("jobs", "logs", number).out
+    assert "crf 23" in farm.run("jobs", "explain", number).out
+    target = farm.files / "fetched.mp4"
+    assert farm.run("jobs", "download", number, "--to", str(target)).code == 0
+    assert target.stat().st_size == told.json["result"]["outputs"][0]["size_bytes"]
+    assert number in farm.run("jobs", "list", "--state", "completed").out
+
+
+def test_pause_resume_cancel(farm):
+    number = str(farm.run("jobs", "submit", *_ENDLESS, "--output", "json").json["sequence_number"])
+    with farm.start("jobs", "status", number, "--follow", "--output", "json") as follow:
+        assert follow.stdout
+        states = (json.loads(line)["state"] for line in follow.stdout)
+        assert "running" in states
+        assert farm.run("jobs", "pause", number).code == 0
+        assert "paused" in states
+        assert farm.run("jobs", "resume", number).code == 0
+        assert "running" in states
+        assert farm.run("jobs", "cancel", number).code == 0
+        assert "canceled" in states
+        assert follow.wait(60) == 1
+    told = farm.run("jobs", "resume", number)
+    assert told.code == 6
+    assert "canceled" in told.err
+
+
+def test_an_interrupt_without_a_terminal_asks_for_a_second(farm):
+    shutil.copy(CLIP, farm.files / "long.mp4")
+    with farm.start(
+        "transcode", "long.mp4", "long.mkv", "--codec", "av1", "--preset", "veryslow", "--resolution", "4K"
+    ) as it:
+        assert it.stderr
+        for line in it.stderr:
+            if "encode" in line or "starting" in line:
+                break
+        it.send_signal(signal.SIGINT)
+        assert "interrupt again to cancel" in next(line for line in it.stderr if "nterrupt" in line)
+        it.send_signal(signal.SIGINT)
+        rest = it.stderr.read()
+        assert it.wait(60) == 130
+    assert "canceled" in rest
+    assert "Traceback" not in rest
+    assert not [name for name in farm.names() if name.startswith((".long", "long.mkv"))]
+
+
+def test_nodes_and_queue(farm):
+    (node,) = farm.run("nodes", "list", "--output", "json").json["nodes"]
+    assert {"h264", "h265", "vp8", "vp9", "av1"} <= {each["codec"] for each in node["encoders"] if each["works"]}
+    assert farm.run("nodes", "drain", node["name"]).code == 0
+    number = str(farm.run("jobs", "submit", "--codec", "h264", "--output", "json").json["sequence_number"])
+    assert "drain" in farm.run("jobs", "explain", number).out
+    assert farm.run("queue", "--output", "json").json["total"] == 1
+    assert farm.run("jobs", "cancel", number).code == 0
+    assert farm.run("nodes", "drain", node["name"], "--undo").code == 0
+
+
+def test_doctor(farm):
+    told = farm.run("doctor", "--output", "json")
+    assert told.code == 0, told.out
+    assert {check["name"] for check in told.json["checks"]} >= {
+        "ffmpeg",
+        "h264 encoder",
+        "master key",
+        "nodes",
+        "gstreamer",
+    }
+    assert farm.run("doctor", "--no-encoders", "--master", "127.0.0.1:1").code == 1
+    assert farm.run("doctor", "--no-encoders", "--api-key", "wrong").code == 1
+
+
+def test_bash_completes_for_real(farm):
+    script = """
+        eval "$(ffrtmp completion bash)"
+        try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _ffrtmp_completion ffrtmp; echo "${COMPREPLY[*]}"; }
+        try ffrtmp jo; try ffrtmp jobs st; try ffrtmp nodes d; try ffrtmp jobs submit --codec h
+    """
+    environment = farm.environment | {"PATH": f"{Path(FFRTMP).parent}:{os.environ['PATH']}"}
+    told = subprocess.run(["bash", "--norc", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines() == ["jobs", "status", "describe drain", "h264 h265 hevc"]
+
+
+def test_up_dies_with_everything_it_started(tmp_path):
+    made = bring_up(tmp_path)
+    assert take_down(made, signal.SIGKILL) == -signal.SIGKILL
+
+
+def test_up_temporary_leaves_nothing(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [FFRTMP, "up", "--temporary", "--port=0"],
+        env=environment, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as up:  # fmt: skip
+        assert up.stdout
+        assert any("FFRTMP_STATE_DIR" in line for line in up.stdout)
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(60) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo(tmp_path):
+    demo = Path(__file__).parents[2] / "tools" / "demo.py"
+    told = subprocess.run(
+        [sys.executable, str(demo)], cwd=tmp_path, capture_output=True, text=True, timeout=170, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.count("yes") == 2
+    assert sorted(path.name for path in (tmp_path / "demo-output").iterdir()) == ["bunny-av1.webm", "bunny-h264.mp4"]
