@@ -194,10 +194,10 @@ def _ran(job: "JobView") -> str:
 
 def _made_by(job: "JobView") -> str:
     made = job.result
-    if made is None:
+    if made is None or not made.encoder:
         return ""
     parts = [
-        f"{made.encoder or 'encoder unknown'}{f' ({made.engine.value})' if made.engine else ''}",
+        f"{made.encoder}{f' ({made.engine.value})' if made.engine else ''}",
         f"{made.frames} frames" if made.frames is not None else "",
         f"{made.speed:.2f}x real time" if made.speed else "",
         f"{made.cpu_seconds:.1f} s of CPU" if made.cpu_seconds else "",
@@ -226,13 +226,24 @@ def _attempts(out: output.Output, attempts: Sequence["AttemptView"]) -> None:
 def _verdict(out: output.Output, verdict: "Verdict") -> None:
     from rich.text import Text
 
-    checks = dict(verdict.checks)
     line = Text("  passed" if verdict.passed else "  not passed", style="green" if verdict.passed else "red")
     line.append(f"  (level {verdict.level}, {units.human_seconds(verdict.seconds)})", style="dim")
     out.show(line)
-    _pairs(out, flat(checks))
+    _pairs(out, _found(verdict.checks))
     for problem in verdict.problems:
         out.text(f"  ! {problem}")
+
+
+def _found(checks: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was found, beside what was expected where that differs."""
+    found = dict(flat(checks))
+    rows = []
+    for name, value in found.items():
+        if name.endswith("_expected") and name.removesuffix("_expected") in found:
+            continue
+        expected = found.get(f"{name}_expected", value)
+        rows.append((name, value if expected == value else f"{value} (expected {expected})"))
+    return rows
 
 
 def _where(job: "JobView", path: str | None, node: str | None) -> str:

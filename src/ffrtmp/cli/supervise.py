@@ -1,4 +1,4 @@
-"""Starting ffrtmp's programs as child processes, and stopping them in order, whatever happens. For `up`."""
+"""Starting ffrtmp's programs as child processes, and stopping them in order, whatever happens. For `up` and `make demo`."""
 
 import asyncio
 import contextlib
@@ -16,10 +16,18 @@ from ffrtmp.domain import errors
 _GRACE_SECONDS = 20.0
 
 
-class Programs:
-    """Started one after another, stopped in the reverse order. `stop`: set when the user wants to end."""
+class Stopped(click.Abort):
+    """The user ended it while it was starting."""
 
-    def __init__(self, environment: dict[str, str], folder: Path, stop: asyncio.Event) -> None:
+
+class Programs:
+    """Started one after another, stopped in the reverse order. `folder` is for their ready files. `stop`: set when the user
+    wants to end. `logs`: a directory for what they say; None: the terminal."""
+
+    def __init__(
+        self, environment: dict[str, str], folder: Path, stop: asyncio.Event, *, logs: Path | None = None
+    ) -> None:
+        self._logs = logs
         self._environment = environment
         self._folder = folder
         self._stop = stop
@@ -34,10 +42,12 @@ class Programs:
         for _, process in reversed(self._running):
             await _end(process)
 
-    async def start(self, name: str, arguments: list[str]) -> dict[str, Any]:
-        """Returns the addresses it tells once it answers. Raises Unavailable when it ends before, Abort when the user stops."""
-        ready = self._folder / f"{name}.ready"
+    async def start(self, name: str, arguments: list[str], *, label: str = "") -> dict[str, Any]:
+        """Returns the addresses it tells once it answers. Raises Unavailable when it ends before, Stopped when the user ends it."""
+        label = label or name
+        ready = self._folder / f"{label}.ready"
         ready.unlink(missing_ok=True)
+        stderr = (self._logs / f"{label}.log").open("wb") if self._logs else None
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -48,19 +58,22 @@ class Programs:
             "--log-level=warning",
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
+            stderr=stderr,
             # the terminal's Ctrl-C is ours: we stop them in order
             start_new_session=True,
         )
-        self._running.append((name, process))
+        if stderr:
+            stderr.close()  # the child has it
+        self._running.append((label, process))
         ended = asyncio.create_task(process.wait())
         stopped = asyncio.create_task(self._stop.wait())
         try:
             while not ready.exists():
                 await asyncio.wait({ended, stopped}, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
                 if stopped.done():
-                    raise click.Abort
+                    raise Stopped
                 if ended.done():
-                    raise errors.Unavailable(f"The {name} did not start; what it said is above.")
+                    raise errors.Unavailable(f"The {label} did not start. {self.said(label)}")
         finally:
             ended.cancel()
             stopped.cancel()
@@ -68,15 +81,23 @@ class Programs:
         ready.unlink()
         return found
 
+    def said(self, label: str) -> str:
+        """The last lines of a program, or where they are."""
+        if self._logs is None:
+            return "What it said is above."
+        lines = (self._logs / f"{label}.log").read_text(errors="replace").splitlines()
+        return "It said: " + "\n".join(lines[-10:])
+
     async def until_one_ends(self) -> str | None:
         """The name of the program that ended by itself; None when the user stopped."""
         waits = {asyncio.create_task(process.wait()): name for name, process in self._running}
         stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({*waits, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        found = None if stopped.done() else next(name for task, name in waits.items() if task.done())
-        for task in (*waits, stopped):
-            task.cancel()
-        return found
+        try:
+            await asyncio.wait({*waits, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return None if stopped.done() else next(name for task, name in waits.items() if task.done())
+        finally:
+            for task in (*waits, stopped):
+                task.cancel()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -80,7 +80,7 @@ def speeds(progress: "Progress | None") -> str:
         progress.phase,
         f"{progress.fps:.1f} fps" if progress.fps else "",
         f"{progress.speed:.2f}x" if progress.speed else "",
-        bitrate(progress.bitrate_bps) if progress.bitrate_bps else "",
+        bitrate(progress.bitrate_bps) if progress.bitrate_bps and progress.bitrate_bps >= 1000 else "",
         f"{progress.dropped_frames} dropped" if progress.dropped_frames else "",
     ]
     return " · ".join(part for part in parts if part)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: files that are sent or fetched at the same time
 _TRANSFERS = 3
+#: how long the end of canceled jobs is waited for
+_CANCEL_SECONDS = 15.0
 
 
 @dataclasses.dataclass
@@ -49,7 +51,6 @@ class Run:
         self._items = items
         self._upload = upload
         self._detach = detach
-        self._detached = False
         self._transfers = asyncio.Semaphore(_TRANSFERS)
         self._watcher = watch.Watcher(client, notice=session.out.say, growing=True)
         self._ended: dict[str, asyncio.Future[JobView]] = {}
@@ -82,7 +83,6 @@ class Run:
         await asyncio.wait([work])
         submitted = [item for item in self._items if item.job and item.job.state not in watch.TERMINAL]
         if choice is interrupt.Choice.DETACH:
-            self._detached = True
             return exits.Exit.INTERRUPTED
         for item in submitted:
             assert item.job is not None
@@ -90,14 +90,27 @@ class Run:
                 item.job = (await self._client.cancel(item.job.id)).job
             except errors.FfrtmpError as error:
                 out.say(f"{item.label}: {error}")
+        await self._see_the_end(submitted)
         return exits.Exit.INTERRUPTED
+
+    async def _see_the_end(self, items: list[Item]) -> None:
+        """Canceling takes a moment: the encoder is stopped, and what it had written is removed."""
+        by_job = {item.job.id: item for item in items if item.job}
+
+        def see(job: "JobView") -> None:
+            by_job[job.id].job = job
+            self._display.job(job, by_job[job.id].label)
+
+        watcher = watch.Watcher(self._client, by_job, notice=self._session.out.say)
+        with contextlib.suppress(errors.FfrtmpError):
+            await watch.wait(watcher, see, _CANCEL_SECONDS)
 
     async def _all(self) -> None:
         following = asyncio.create_task(self._follow())
         pipelines = [asyncio.create_task(self._submitted(item)) for item in self._items]
+        gathered: asyncio.Future[Any] = asyncio.gather(*pipelines)
         try:
             # the master may go away for good while files wait for it
-            gathered: asyncio.Future[Any] = asyncio.gather(*pipelines)
             waits: list[asyncio.Future[Any]] = [gathered, following]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if following.done() and (error := following.exception()):
@@ -106,7 +119,7 @@ class Run:
         finally:
             for task in (*pipelines, following):
                 task.cancel()
-            await asyncio.gather(*pipelines, following, return_exceptions=True)
+            await asyncio.gather(gathered, *pipelines, following, return_exceptions=True)
 
     async def _follow(self) -> None:
         by_job: dict[str, Item] = {}

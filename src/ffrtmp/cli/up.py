@@ -96,7 +96,7 @@ async def _up(folder: Path, port: int, roots: tuple[Path, ...], slots: int | str
         _tell(master, agent, url, roots, folder if temporary else None)
         ended = await programs.until_one_ends()
         if ended is not None:
-            click.echo(f"error: the {ended} has ended by itself; what it said is above.", err=True)
+            click.echo(f"error: the {ended} has ended by itself. {programs.said(ended)}", err=True)
             return exits.Exit.FAILED
     click.echo("Stopped." + ("" if temporary else f" The queue is kept in {folder}."), err=True)
     return exits.Exit.OK
@@ -106,7 +106,7 @@ def _tell(
     master: dict[str, object], agent: dict[str, object], url: str, roots: tuple[Path, ...], temporary: Path | None
 ) -> None:
     address = url.partition("//")[2]
-    there = "" if address.endswith(f":{_DEFAULT_PORT}") else f" --master {address}"
+    there = "" if address.endswith(f":{_DEFAULT_PORT}") else f" --master {url}"
     click.echo(f"Master   {url}")
     click.echo(f"Metrics  {master.get('metrics_url')}  {agent.get('metrics_url')}")
     click.echo(f"Agent    reads and writes under {', '.join(str(root.resolve()) for root in roots)}")

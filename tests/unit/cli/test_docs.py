@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import click
 import pytest
 
 ROOT = Path(__file__).parents[3]
@@ -11,7 +12,8 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def tool():
     place = importlib.util.spec_from_file_location("cli_reference", ROOT / "tools" / "cli_reference.py")
-    assert place and place.loader
+    assert place
+    assert place.loader
     module = importlib.util.module_from_spec(place)
     place.loader.exec_module(module)
     return module
@@ -38,7 +40,8 @@ def test_every_option_says_what_it_is_for(tool):
 
     for path, command in tool.leaves(main.tree()):
         for parameter in command.params:
-            assert getattr(parameter, "help", "argument"), (path, parameter.name)
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (path, parameter.name)
 
 
 def test_commands_in_the_documents_exist(tool):
