@@ -1,0 +1,71 @@
+"""Logs as FFmpeg 9.0 printed them."""
+
+import pytest
+
+from ffrtmp.domain.errors import Code
+from ffrtmp.media import failures
+
+NO_CUDA = """[h264_nvenc @ 0x5581] Cannot load libcuda.so.1
+[vost#0:0/h264_nvenc @ 0x5582] [enc:h264_nvenc @ 0x5583] Error while opening encoder - maybe incorrect parameters such as …
+[vf#0:0 @ 0x5584] Error sending frames to consumers: Operation not permitted
+[vf#0:0 @ 0x5584] Task finished with error code: -1 (Operation not permitted)
+"""
+BAD_PROFILE = """x264 [error]: baseline profile doesn't support 4:2:2
+[libx264 @ 0x55] Error setting profile baseline.
+[vf#0:0 @ 0x5584] Task finished with error code: -22 (Invalid argument)
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "code", "words"),
+    [
+        ("av_interleaved_write_frame(): No space left on device", Code.DISK_FULL, "No space left"),
+        ("[aost] Error submitting a packet to the muxer: Disk quota exceeded", Code.DISK_FULL, "quota"),
+        (NO_CUDA, Code.ENCODER_UNAVAILABLE, "Cannot load libcuda.so.1"),
+        ("[vost#0:0 @ 0x55] Unknown encoder 'libx266'", Code.ENCODER_UNAVAILABLE, "libx266"),
+        ("[mov,mp4 @ 0x55] moov atom not found", Code.INPUT_TRUNCATED, "moov"),
+        (
+            "[in#0 @ 0x55] Error opening input: Invalid data found when processing input",
+            Code.INPUT_INVALID,
+            "Error opening input",
+        ),
+        (BAD_PROFILE, Code.ENGINE_FAILED, "baseline profile doesn't support 4:2:2"),
+        ("", Code.ENGINE_FAILED, "ffmpeg ended with exit code 1"),
+    ],
+)
+def test_the_cause_is_read_from_the_log(log, code, words):
+    failure = failures.from_exit(1, None, log)
+    assert failure.code is code
+    assert words in failure.message
+    assert "Task finished" not in failure.message
+
+
+def outcome(ended: str, **parts):
+    told = {"exit_code": None, "signal": 15, "log": "", "wall_seconds": 12.3, **parts}
+    return failures.from_outcome(ended, **told)
+
+
+def test_success_is_no_failure():
+    assert outcome("exited", exit_code=0, signal=None) is None
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        ("timed_out", Code.TIMED_OUT),
+        ("stalled", Code.STALLED),
+        ("disk_limit", Code.DISK_LIMIT),
+        ("disk_full", Code.DISK_FULL),
+        ("stopped", Code.CANCELED),
+    ],
+)
+def test_what_we_ended_is_told_with_the_reason(ended, code):
+    failure = outcome(ended)
+    assert failure.code is code
+    assert "after 12.3 s" in failure.message
+
+
+def test_a_crash_names_the_signal_and_the_last_lines():
+    failure = outcome("exited", signal=11, log="one\ntwo\nthree\nfour\nfive\n")
+    assert failure.code is Code.ENGINE_CRASHED
+    assert failure.message == "ffmpeg was killed by signal 11: two / three / four / five"
