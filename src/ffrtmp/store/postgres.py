@@ -123,18 +123,21 @@ class PostgresStore(BaseStore):
         pool = self._pool
         if pool is None:
             raise errors.Unavailable("The store is not open.")
-        for last in (False, True):
+        tries = 0
+        while True:
             try:
                 async with (
                     pool.acquire(timeout=10) as connection,
                     connection.transaction(isolation="repeatable_read", readonly=True),
                 ):
                     return await function(PostgresTx(cast("Connection", connection)), *args, **kwargs)
-            except (*LOST, *LOST_BY_SERVER, asyncpg.QueryCanceledError) as error:
-                # a connection that was idle may have died long ago: one more try finds out
-                if last:
+            except (*LOST, *LOST_BY_SERVER) as error:
+                # all idle connections may have died long ago; after that many tries they are new ones
+                tries += 1
+                if tries > _READERS or isinstance(error, TimeoutError):
                     raise postgres_writer.told(error) from error
-        raise AssertionError("unreachable")
+            except asyncpg.PostgresError as error:
+                raise postgres_writer.told(error) from error
 
 
 async def _no_reset(connection: Any) -> None:

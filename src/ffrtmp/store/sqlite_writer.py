@@ -103,16 +103,19 @@ class Writer:
             unit = self._make_unit(self._tx)
             answers = drive(batches.run(unit, calls))
         except BaseException:
-            execute("ROLLBACK")
+            self._undo()
             raise
         try:
             execute("COMMIT")
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                execute("ROLLBACK")
+            self._undo()
             raise _CommitFailed(_told(error)) from error
         self._committed(unit)
         return answers
+
+    def _undo(self) -> None:
+        if self._connection.in_transaction:  # a full disk has undone it already
+            self._connection.execute("ROLLBACK")
 
 
 class _CommitFailed(Exception):

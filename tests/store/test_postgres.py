@@ -1,0 +1,137 @@
+"""What only PostgreSQL has: several masters, connections that die, transactions that overlap."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from ffrtmp.domain import errors
+from ffrtmp.domain.errors import Code
+from ffrtmp.store.postgres import PostgresStore
+from ffrtmp.testing import factories
+from ffrtmp.testing.world import NoWait, World
+
+KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND datname = current_database()"""
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+async def masters(database: str) -> AsyncIterator[list[PostgresStore]]:
+    stores = [PostgresStore(database, rng=NoWait(seed)) for seed in range(2)]
+    for store in stores:
+        await store.open()
+    yield stores
+    for store in stores:
+        await store.close()
+
+
+async def test_two_masters_never_give_a_task_twice(masters: list[PostgresStore]) -> None:
+    world, other = (World(store) for store in masters)
+    jobs = [await world.submit() for _ in range(100)]
+    agents = [await world.agent() for _ in range(10)]
+    for agent in agents[5:]:
+        agent.store = other.store
+    granted = []
+    while len(granted) < 100:
+        found = await asyncio.gather(*(agent.lease(3) for agent in agents))
+        granted += [grant for grants in found for grant in grants]
+    assert sorted(grant.job_id for grant in granted) == sorted(made.id for made in jobs)
+
+
+async def test_masters_do_not_wait_for_one_another_in_a_circle(masters: list[PostgresStore]) -> None:
+    world, other = (World(store) for store in masters)
+    agent, twin = await world.agent(), await other.agent()
+    for _ in range(10):
+        jobs = [await world.submit() for _ in range(20)]
+        grants = await agent.lease(20)
+        twin.id, twin.incarnation = agent.id, agent.incarnation
+        await asyncio.gather(
+            *(agent.start(grant) for grant in grants),
+            *(twin.complete(grant.attempt_id) for grant in reversed(grants)),
+            *(world.store.cancel(made.id) for made in reversed(jobs)),
+            *(other.store.pause(made.id) for made in jobs),
+            *(twin.beats() for _ in range(5)),
+            return_exceptions=True,
+        )
+        for grant in grants:
+            with contextlib.suppress(errors.Conflict):
+                await agent.fail(grant.attempt_id, Code.CANCELED)
+    assert await masters[0].depths() == []
+
+
+async def test_a_tail_of_the_history_skips_nothing(masters: list[PostgresStore], database: str) -> None:
+    """A transaction that began first and commits last has the lower numbers: a reader must not pass it by."""
+    store = masters[0]
+    made = await World(store).submit()
+    start = await store.last_event()
+    slow = await asyncpg.connect(database)
+    insert = "INSERT INTO events (at, kind, job_seq, data) VALUES (1, 'job.state', $1, '{}')"
+    transaction = slow.transaction()
+    await transaction.start()
+    await slow.execute(insert, made.sequence_number)
+    await World(store).submit()
+    early = await store.events(after=start, limit=10)
+    assert await store.last_event() == (early[-1].seq if early else start)
+    await transaction.commit()
+    await slow.close()
+    late = await store.events(after=early[-1].seq if early else start, limit=10)
+    assert sorted(event.kind.value for event in early + late) == ["job.state", "job.submitted"]
+
+
+async def test_connections_that_died_are_replaced(masters: list[PostgresStore], database: str) -> None:
+    world = World(masters[0])
+    made = await world.submit()
+    admin = await asyncpg.connect(database)
+    for _ in range(3):
+        await admin.fetch(KILL)
+        assert (await world.store.get_job(made.id)) == made
+        await asyncio.gather(*(world.submit() for _ in range(10)))
+    await admin.close()
+
+
+async def test_what_may_have_been_committed_is_never_lost_or_doubled(
+    masters: list[PostgresStore], database: str
+) -> None:
+    store = masters[0]
+    admin = await asyncpg.connect(database)
+    keys = [factories.new_id() for _ in range(200)]
+
+    async def submit(key: str) -> str:
+        while True:
+            try:
+                return (await store.submit(factories.a_job(idempotency_key=key, body_sha256="b"))).job.id
+            except errors.Unavailable:
+                continue
+
+    calls = [asyncio.create_task(submit(key)) for key in keys]
+    for _ in range(5):
+        await admin.fetch(KILL)
+    ids = await asyncio.gather(*calls)
+    assert len(set(ids)) == 200
+    assert await admin.fetchval("SELECT count(*) FROM jobs") == 200
+    await admin.close()
+
+
+async def test_no_server(tmp_path: object) -> None:
+    store = PostgresStore(f"postgresql://user:secret@/none?host={tmp_path}")
+    with pytest.raises(errors.Unavailable) as raised:
+        await store.open()
+    assert "secret" not in str(raised.value)
+    assert "secret" not in store.describe()
+    with pytest.raises(errors.Unavailable):
+        await store.submit(factories.a_job())
+
+
+async def test_limits_are_set_on_every_session(masters: list[PostgresStore], database: str) -> None:
+    assert masters[0]._pool is not None
+    async with masters[0]._pool.acquire() as connection:
+        assert await connection.fetchval("SHOW statement_timeout") == "15s"
+        assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "15s"
+    connection = await masters[0]._connect()
+    assert await connection.fetchval("SHOW statement_timeout") == "15s"
+    assert await connection.fetchval("SHOW synchronous_commit") == "on"
+    await connection.close()
