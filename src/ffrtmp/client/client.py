@@ -323,11 +323,11 @@ class Client(worker.WorkerCalls):
 
 def candidates(master: str) -> list[str]:
     """The base URLs to try for what a person wrote, in order. Raises InvalidInput."""
-    text = master.strip().rstrip("/")
+    text = master.strip()
     scheme, found, rest = text.partition("://")
     if found and scheme not in ("http", "https"):
         raise errors.InvalidInput(f"The master's address {master!r} must be host:port, http://… or https://….")
-    address = rest if found else text
+    address = (rest if found else text).rstrip("/")
     try:
         parts = urlsplit(f"//{address}")
         port = parts.port
@@ -337,9 +337,7 @@ def candidates(master: str) -> list[str]:
         raise errors.InvalidInput(f"The master's address {master!r} must be host:port, http://… or https://….")
     if not found and port is None:
         address = f"{address}:{_DEFAULT_PORT}"
-    order = (
-        {"https": ["https"], "http": ["http", "https"]}.get(scheme, ["https", "http"]) if found else ["https", "http"]
-    )
+    order = {"https": ["https"], "http": ["http", "https"]}.get(scheme if found else "", ["https", "http"])
     return [f"{each}://{address}" for each in order]
 
 

@@ -146,8 +146,8 @@ def _check_text(path: str, code: Code, what: str) -> None:
         raise TaskError(code, f"The {what} {path!r} has control characters in its name.")
     if ".." in parts:
         raise TaskError(code, f"The {what} {path} has '..' in it; write the path without.")
-    if path.startswith("-") or parts[-1].startswith("-"):
-        raise TaskError(code, f"The {what} {path} begins with '-', which programs take for an option; rename it.")
+    if path.startswith("-"):
+        raise TaskError(code, f"The {what} {path} begins with '-', as an option does; write ./{path}")
     if len(os.fsencode(parts[-1])) > _NAME_MAX_BYTES:
         raise TaskError(code, f"The name of the {what} is longer than {_NAME_MAX_BYTES} bytes.")
 

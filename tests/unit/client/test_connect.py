@@ -1,0 +1,125 @@
+"""Finding out how a master speaks, over real sockets with real certificates."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from ffrtmp.client import state
+from ffrtmp.client.client import Client
+from ffrtmp.client.sync import SyncClient
+from ffrtmp.domain import errors
+
+Serve = Callable[[ssl.SSLContext | None], Awaitable[int]]
+HEALTH = b'{"status": "ok", "version": "1", "database": "sqlite", "uptime_seconds": 1}'
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FFRTMP_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+async def seen() -> list[bytes]:
+    return []
+
+
+@pytest.fixture
+async def serve(seen: list[bytes]) -> AsyncIterator[Serve]:
+    servers: list[asyncio.Server] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readexactly(1)
+            if head == b"\x16":  # a TLS handshake, as every HTTP server notices
+                writer.close()
+                return
+            head += await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+            return
+        seen.append(head)
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(HEALTH), HEALTH))
+        await writer.drain()
+        writer.close()
+
+    async def start(context: ssl.SSLContext | None) -> int:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+        servers.append(server)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def context(authority: trustme.CA) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(made)
+    return made
+
+
+async def test_a_bare_address_falls_back_to_plain_http(serve: Serve) -> None:
+    port = await serve(None)
+    async with await Client.connect(f"127.0.0.1:{port}") as client:
+        assert client.base_url == f"http://127.0.0.1:{port}"
+
+
+async def test_a_given_ca_is_trusted(serve: Serve, authority: trustme.CA, tmp_path: Path) -> None:
+    port = await serve(context(authority))
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with await Client.connect(f"127.0.0.1:{port}", ca=tmp_path / "ca.pem") as client:
+        assert client.base_url.startswith("https:")
+
+
+async def test_the_local_masters_certificate_and_key_are_found(
+    serve: Serve, authority: trustme.CA, seen: list[bytes]
+) -> None:
+    port = await serve(context(authority))
+    state.write_certificate(authority.cert_pem.bytes().decode())
+    state.write_api_key("ffk_local")
+    async with await Client.connect(f"http://127.0.0.1:{port}") as client:
+        assert client.base_url.startswith("https:")  # the written scheme got no plain answer
+    assert b"Bearer ffk_local" in seen[-1]
+
+
+async def test_an_unknown_certificate_is_no_reason_to_drop_tls(serve: Serve, authority: trustme.CA) -> None:
+    port = await serve(context(authority))
+    with pytest.raises(errors.Unavailable, match=r"not trusted.*--ca FILE") as caught:
+        await Client.connect(f"127.0.0.1:{port}")
+    assert caught.value.code == "certificate_not_trusted"
+    async with await Client.connect(f"127.0.0.1:{port}", insecure=True) as client:
+        assert client.base_url.startswith("https:")
+
+
+async def test_nobody_there_names_both_tries() -> None:
+    with pytest.raises(errors.Unavailable, match=r"with TLS and without: connection refused.*ffrtmp up"):
+        await Client.connect("127.0.0.1:9")
+
+
+async def test_files_that_are_no_certificates(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no")
+    with pytest.raises(errors.InvalidInput, match=r"CA file .*ca\.pem cannot be used"):
+        Client("https://x", ca=tmp_path / "ca.pem")
+    with pytest.raises(errors.InvalidInput, match="client certificate"):
+        Client("https://x", cert=tmp_path / "not-there")
+
+
+async def test_the_sync_client_is_the_same(serve: Serve) -> None:
+    port = await serve(None)
+
+    def script() -> str:
+        with SyncClient.connect(f"127.0.0.1:{port}") as client:
+            status: str = client.health().status
+            return status
+
+    assert await asyncio.to_thread(script) == "ok"

@@ -1,0 +1,176 @@
+"""Paths stay under the roots, outputs appear whole or not at all."""
+
+import ctypes
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from ffrtmp.domain.errors import Code, TaskError
+from ffrtmp.transfer import local
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    made = tmp_path / "media"
+    made.mkdir()
+    (made / "clip.mp4").write_bytes(b"frames")
+    return made
+
+
+def refused(code: Code, call: object, *args: object, **more: object) -> str:
+    with pytest.raises(TaskError) as caught:
+        call(*args, **more)  # type: ignore[operator]
+    assert caught.value.failure.code is code
+    return caught.value.message
+
+
+@pytest.mark.parametrize("spelling", ["clip.mp4", "./clip.mp4", "{root}/clip.mp4", "{root}//./clip.mp4"])
+def test_an_input_under_the_root_is_found(root: Path, spelling: str) -> None:
+    assert local.resolve_input(spelling.format(root=root), [root]) == root / "clip.mp4"
+
+
+def test_a_relative_input_is_looked_for_in_each_root(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    assert local.resolve_input("clip.mp4", [other, root]) == root / "clip.mp4"
+
+
+def test_links_inside_the_root_are_followed_and_links_out_of_it_are_not(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    (root / "inside.mp4").symlink_to("clip.mp4")
+    (root / "outside.mp4").symlink_to(tmp_path / "secret")
+    (root / "up").symlink_to(tmp_path)
+    assert local.resolve_input("inside.mp4", [root]) == root / "clip.mp4"
+    refused(Code.INPUT_FORBIDDEN, local.resolve_input, "outside.mp4", [root])
+    refused(Code.INPUT_FORBIDDEN, local.resolve_input, "up/secret", [root])
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/etc/not-there", "/dev/zero", "../clip.mp4", "a/../clip.mp4", "-i.mp4", ""]
+)
+def test_what_is_outside_is_forbidden_whether_it_exists_or_not(root: Path, path: str) -> None:
+    refused(Code.INPUT_FORBIDDEN, local.resolve_input, path, [root])
+
+
+def test_control_characters_and_long_names_are_refused(root: Path) -> None:
+    refused(Code.INPUT_FORBIDDEN, local.resolve_input, "a\nb.mp4", [root])
+    refused(Code.INPUT_FORBIDDEN, local.resolve_input, "a\0b.mp4", [root])
+    refused(Code.OUTPUT_FORBIDDEN, local.resolve_output, "x" * 300 + ".mp4", [root], overwrite=False)
+
+
+def test_an_agent_without_roots_reads_nothing(root: Path) -> None:
+    assert "no --media-root" in refused(Code.INPUT_FORBIDDEN, local.resolve_input, str(root / "clip.mp4"), [])
+
+
+def test_only_files_with_bytes_are_inputs(root: Path) -> None:
+    (root / "dir").mkdir()
+    (root / "empty.mp4").touch()
+    os.mkfifo(root / "pipe")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(root / "socket"))
+    assert "directory" in refused(Code.INPUT_INVALID, local.resolve_input, "dir", [root])
+    assert "0 bytes" in refused(Code.INPUT_INVALID, local.resolve_input, "empty.mp4", [root])
+    assert "pipe" in refused(Code.INPUT_INVALID, local.resolve_input, "pipe", [root])
+    assert "socket" in refused(Code.INPUT_INVALID, local.resolve_input, "socket", [root])
+    refused(Code.INPUT_MISSING, local.resolve_input, "not-there.mp4", [root])
+    refused(Code.INPUT_MISSING, local.resolve_input, "clip.mp4/below", [root])
+
+
+def test_a_root_that_is_a_link_is_the_operators_choice(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "alias").symlink_to(root)
+    assert local.resolve_input("clip.mp4", [tmp_path / "alias"]) == root / "clip.mp4"
+
+
+def test_outputs(root: Path, tmp_path: Path) -> None:
+    assert local.resolve_output("new.mp4", [root], overwrite=False) == root / "new.mp4"
+    refused(Code.OUTPUT_EXISTS, local.resolve_output, "clip.mp4", [root], overwrite=False)
+    assert local.resolve_output("clip.mp4", [root], overwrite=True) == root / "clip.mp4"
+    assert "make it first" in refused(Code.OUTPUT_FORBIDDEN, local.resolve_output, "no/x.mp4", [root], overwrite=False)
+    refused(Code.OUTPUT_FORBIDDEN, local.resolve_output, str(tmp_path / "x.mp4"), [root], overwrite=False)
+    refused(Code.OUTPUT_FORBIDDEN, local.resolve_output, "../x.mp4", [root], overwrite=False)
+    refused(Code.OUTPUT_FORBIDDEN, local.resolve_output, "-x.mp4", [root], overwrite=False)
+    (root / "dir.mp4").mkdir()
+    refused(Code.OUTPUT_FORBIDDEN, local.resolve_output, "dir.mp4", [root], overwrite=True)
+    refused(Code.OUTPUT_FORBIDDEN, local.resolve_output, "/dev/null", [Path("/dev")], overwrite=True)
+
+
+def test_an_output_link_is_replaced_not_written_through(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("keep")
+    (root / "out.mp4").symlink_to(tmp_path / "secret")
+    refused(Code.OUTPUT_EXISTS, local.resolve_output, "out.mp4", [root], overwrite=False)
+    output = local.resolve_output("out.mp4", [root], overwrite=True)
+    stage = local.stage_path(output, "a1")
+    stage.write_text("new")
+    assert local.publish(stage, output, overwrite=True)
+    assert not output.is_symlink()
+    assert (tmp_path / "secret").read_text() == "keep"
+
+
+def test_the_input_is_never_the_output(root: Path) -> None:
+    (root / "hard.mp4").hardlink_to(root / "clip.mp4")
+    refused(Code.OUTPUT_FORBIDDEN, local.refuse_same_file, root / "clip.mp4", root / "clip.mp4")
+    refused(Code.OUTPUT_FORBIDDEN, local.refuse_same_file, root / "clip.mp4", root / "hard.mp4")
+    local.refuse_same_file(root / "clip.mp4", root / "other.mp4")
+
+
+def test_stage_names_fit_and_are_known_again(root: Path) -> None:
+    for name in ("out.mp4", "ü" * 127 + ".mp4"[:1], "x" * 255):
+        stage = local.stage_path(root / name, "a" * 32)
+        assert stage.parent == root
+        assert len(os.fsencode(stage.name)) <= 255
+        assert local.is_stage_of(stage, "a" * 32)
+        assert not local.is_stage_of(stage, "b" * 32)
+    assert not local.is_stage_of(root / "clip.mp4", "a" * 32)
+
+
+def test_publishing_replaces_nothing_unless_asked(root: Path) -> None:
+    stage = root / ".stage"
+    stage.write_text("new")
+    refused(Code.OUTPUT_EXISTS, local.publish, stage, root / "clip.mp4", overwrite=False)
+    assert (root / "clip.mp4").read_bytes() == b"frames"
+    assert local.publish(stage, root / "new.mp4", overwrite=False)
+    assert (root / "new.mp4").read_text() == "new"
+    assert not stage.exists()
+
+
+def test_publishing_works_where_the_file_system_cannot_rename_without_replacing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(*_: object) -> int:
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+
+    monkeypatch.setattr(local, "_renameat2", lambda: cannot)
+    stage = root / ".stage"
+    stage.write_text("new")
+    refused(Code.OUTPUT_EXISTS, local.publish, stage, root / "clip.mp4", overwrite=False)
+    assert local.publish(stage, root / "new.mp4", overwrite=False)
+    assert not stage.exists()
+
+
+def test_publishing_asks_in_the_last_instant(root: Path) -> None:
+    stage = root / ".stage"
+    stage.write_text("new")
+    assert not local.publish(stage, root / "new.mp4", overwrite=False, may=lambda: False)
+    assert not (root / "new.mp4").exists()
+    assert stage.exists()
+
+
+def test_a_lost_stage_file_is_told(root: Path) -> None:
+    refused(Code.TRANSFER_FAILED, local.publish, root / "gone", root / "new.mp4", overwrite=False)
+
+
+def test_holds_compares_every_byte(root: Path) -> None:
+    clip = root / "clip.mp4"
+    digest = local.sha256_file(clip)
+    assert local.holds(clip, 6, digest)
+    assert not local.holds(clip, 5, digest)
+    assert not local.holds(clip, 6, "0" * 64)
+    assert not local.holds(root / "no", 6, digest)
+    (root / "link").symlink_to("clip.mp4")
+    assert not local.holds(root / "link", 6, digest)
+    assert stat.S_ISREG(clip.stat().st_mode)
