@@ -57,6 +57,7 @@ class Poll:
     sent_at: float
     resent: bool = False
     in_flight: bool = True
+    settling: bool = False  # asked a last time, without waiting, because the agent stops
 
     @property
     def may_grant(self) -> bool:

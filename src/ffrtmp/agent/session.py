@@ -415,7 +415,7 @@ class Session:
             if free > 0 and poll.free_slots == 0:
                 self._abort(poll)
                 self._poll = poll = None if not poll.resent else poll
-            elif stopping and poll.free_slots > 0:
+            elif stopping and poll.may_grant and not poll.settling:
                 self._abort(poll)  # asked again at once under its id: what it may have been granted is given back
                 self._lease_at = now
             else:
@@ -426,12 +426,14 @@ class Session:
             self._poll = poll = Poll(self._new_id(), free, now)
         else:
             poll.resent = poll.may_grant
-            poll.free_slots, poll.sent_at, poll.in_flight = free, now, True
-        wait = 0.0 if stopping and poll.resent else self._config.poll_seconds * self._rng.uniform(0.8, 1.0)
+            # never lower than before: a master looks for what it granted only where there are slots
+            poll.free_slots, poll.sent_at, poll.in_flight = max(free, poll.free_slots), now, True
+        poll.settling = stopping and poll.resent
+        wait = 0.0 if poll.settling else self._config.poll_seconds * self._rng.uniform(0.8, 1.0)
         request = agent.LeaseRequest(
             incarnation=self._incarnation,
             request_id=poll.request_id,
-            free_slots=free,
+            free_slots=poll.free_slots,
             wait_seconds=wait,
             attempts=[held.id for held in self._held.values() if held.stage in (Stage.RUNNING, Stage.ASKING)],
         )

@@ -278,7 +278,7 @@ class World:
     def on_lease(self, request: agent.LeaseRequest, held: float) -> m.Event:
         if request.incarnation != self.incarnation:
             return m.CallFailed("lease", m.Trouble.STALE, request_id=request.request_id)
-        known = self.answers.get(request.request_id)
+        known = self.answers.get(request.request_id) if request.free_slots else []
         if not known:
             known = []
             for _ in range(min(request.free_slots, self.queue, self.rng.randint(0, 2))):
@@ -286,7 +286,8 @@ class World:
                 attempt_id = f"a{next(self.ids)}"
                 self.attempts[attempt_id] = Attempt(self.now + self.ttl, self.incarnation)
                 known.append(grant(attempt_id))
-            self.answers[request.request_id] = known
+            if known:
+                self.answers[request.request_id] = known
         live = [each for each in known if self.attempts[each.attempt_id].state == "running"]
         directives = [
             agent.Directive(attempt_id=attempt_id, command=agent.CommandKind.CANCEL)
