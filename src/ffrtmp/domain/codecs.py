@@ -41,7 +41,7 @@ RULES: dict[Codec, CodecRules] = {
         crf_max=63,
         crf_default=32,
         container=Container.WEBM,
-        profiles=frozenset({"0", "1", "2", "3"}),
+        profiles=frozenset({"0", "1", "2"}),
         pixel_formats=frozenset(PixelFormat),
     ),
     Codec.AV1: CodecRules(
@@ -62,5 +62,4 @@ PROFILE_FORMATS: dict[str, frozenset[PixelFormat]] = {
     "main444-8": frozenset({PixelFormat.YUV444P}),
     "1": frozenset({PixelFormat.YUV422P, PixelFormat.YUV444P}),
     "2": frozenset({PixelFormat.YUV420P10}),
-    "3": frozenset(),
 }

@@ -124,7 +124,7 @@ class Request(_Record, frozen=True):
     window_start: float | None = None  #: seconds after the format's start
     window_duration: float | None = None
     threads: int = 1
-    timeout_seconds: float = 600.0
+    timeout_seconds: float = 3600.0
 
 
 class Reply(_Record, frozen=True):
@@ -143,7 +143,7 @@ def request(
     start: float = 0.0,
     duration: float | None = None,
     threads: int = 1,
-    timeout_seconds: float = 600.0,
+    timeout_seconds: float = 3600.0,
 ) -> dict[str, object]:
     """The body of a request for `process.service.Service.request`; the service adds the id."""
     window = start > 0 or duration is not None

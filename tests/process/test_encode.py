@@ -1,0 +1,263 @@
+"""Specs that become files with a real ffmpeg, judged by decoding them. What is spoilt afterwards must not pass."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from ffrtmp.domain import codecs as rules
+from ffrtmp.domain import errors
+from ffrtmp.domain.command import Command
+from ffrtmp.domain.spec import (
+    CONTAINER_VIDEO,
+    Audio,
+    AudioCodec,
+    Codec,
+    Container,
+    Preset,
+    Rate,
+    RateMode,
+)
+from ffrtmp.domain.units import Resolution
+from ffrtmp.media import codecs, probe, progress, tools, verify
+from ffrtmp.process import run
+
+BUNNY = Path(__file__).parents[1] / "media" / "bunny.mp4"
+SMALL = Resolution(None, 72)
+COMBINATIONS = [(codec, container) for codec in Codec for container in Container if codec in CONTAINER_VIDEO[container]]
+
+
+@pytest.mark.parametrize(("codec", "container"), COMBINATIONS, ids=[f"{a}-{b}" for a, b in COMBINATIONS])
+async def test_every_codec_in_every_container(transcode, sources, codec, container):
+    made = await transcode(sources("bframes.mp4"), codec=codec, container=container)
+    assert made.verdict.problems == []
+    assert made.verdict.checks["frames"] == 90
+    [picture] = made.found.video
+    if (codec, container) == (Codec.H265, Container.MP4):
+        assert picture.codec_tag == "hvc1"
+
+
+RATES = {
+    "bitrate": Rate(mode=RateMode.BITRATE, bitrate_bps=200_000),
+    "capped bitrate": Rate(mode=RateMode.BITRATE, bitrate_bps=200_000, max_bitrate_bps=300_000),
+    "two passes": Rate(mode=RateMode.TWO_PASS, bitrate_bps=200_000),
+    "capped crf": Rate(mode=RateMode.CRF, crf=20.0, max_bitrate_bps=200_000),
+}
+
+
+@pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
+@pytest.mark.parametrize("encoder", codecs.ENCODERS, ids=lambda encoder: encoder.name)
+async def test_every_rate_mode_of_every_encoder(transcode, encoder, rate):
+    made = await transcode(
+        None,
+        encoder=encoder.name,
+        codec=encoder.codec,
+        container=Container.MKV,
+        rate=rate,
+        duration=1.0,
+        resolution=Resolution(192, 108),
+    )
+    assert made.verdict.problems == []
+    assert len(made.outcomes) == (2 if rate.mode is RateMode.TWO_PASS else 1)
+
+
+TUNES = [(codec, tune) for codec, rule in rules.RULES.items() for tune in sorted(rule.tunes)]
+PROFILES = [(codec, profile) for codec, rule in rules.RULES.items() for profile in sorted(rule.profiles)]
+
+
+@pytest.mark.parametrize(
+    ("codec", "parts"),
+    [(codec, {"tune": tune}) for codec, tune in TUNES]
+    + [(codec, {"profile": profile}) for codec, profile in PROFILES]
+    + [
+        (codec, {"pixel_format": wanted})
+        for codec, rule in rules.RULES.items()
+        for wanted in sorted(rule.pixel_formats)
+    ],
+    ids=str,
+)
+async def test_every_tune_profile_and_pixel_format_that_is_offered(transcode, codec, parts):
+    made = await transcode(
+        None,
+        codec=codec,
+        container=Container.MKV,
+        duration=0.2,
+        resolution=Resolution(192, 108),
+        audio=Audio(codec=AudioCodec.NONE),
+        **parts,
+    )
+    assert made.verdict.problems == []
+
+
+SHAPES = {
+    "whole": {},
+    "cut": {"start": 0.9, "duration": 1.1},
+    "tail": {"start": 1.25},
+    "25 fps": {"fps": "25"},
+    "cut at 50 fps": {"start": 0.7, "duration": 1.0, "fps": "50"},
+    "smaller, in ts": {"container": Container.TS, "resolution": SMALL},
+}
+HARD = (
+    *("cfr.mkv", "editlist.mp4", "offset.ts", "vfr.mp4", "vfr.mkv", "mpeg4.avi", "mpeg2.ts"),
+    *("hidden.webm", "late-picture.mp4", "raw.h264", "turned.mp4", "odd.mkv"),
+)
+SHORT = ("turned.mp4", "odd.mkv")  # nothing to cut from
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, shape) for name in HARD for shape in SHAPES if name not in SHORT or "start" not in SHAPES[shape]],
+)
+async def test_hard_sources(transcode, sources, name, shape):
+    made = await transcode(sources(name), **SHAPES[shape])
+    assert made.verdict.problems == []
+
+
+async def test_frames_keep_their_times(transcode, sources):
+    """The times of a variable rate come out as they went in, in two containers."""
+    path = sources("vfr.mp4")
+    before = times(path)
+    for container in (Container.MP4, Container.MKV):
+        made = await transcode(path, container=container)
+        after = times(made.path)
+        assert len(after) == len(before)
+        assert max(abs(one - other) for one, other in zip(before, after, strict=True)) <= Fraction(1, 1000)
+
+
+async def test_times_that_a_container_rounded_are_restored(transcode, sources):
+    """30000/1001 in Matroska is rounded to milliseconds; in mp4 it is exact again."""
+    made = await transcode(sources("cfr.mkv"))
+    assert [time * 30000 / 1001 for time in times(made.path)] == list(range(90))
+
+
+def times(path: Path) -> list[Fraction]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        start = Fraction(container.start_time or 0, 1_000_000)
+        return [frame.pts * frame.time_base - start for frame in container.decode(stream)]
+
+
+async def test_a_turned_source_is_made_upright(transcode, sources):
+    made = await transcode(sources("turned.mp4"))
+    assert made.verdict.checks["size"] == "108x192"
+    assert made.found.video[0].rotation == 0
+
+
+async def test_odd_sizes_lose_a_line(transcode, sources):
+    made = await transcode(sources("odd.mkv"))
+    assert made.verdict.checks["size"] == "192x108"
+
+
+async def test_ten_bits_are_kept_where_players_take_them(transcode, sources):
+    made = await transcode(sources("deep.mkv"), codec=Codec.H265)
+    assert made.verdict.checks["pixel_format"] == "yuv420p10le"
+    made = await transcode(sources("deep.mkv"))
+    assert made.verdict.checks["pixel_format"] == "yuv420p"
+
+
+@pytest.mark.parametrize("wanted", [AudioCodec.AAC, AudioCodec.OPUS])
+async def test_surround_sound_is_encoded(transcode, sources, wanted):
+    made = await transcode(sources("surround.mkv"), audio=Audio(codec=wanted))
+    assert made.verdict.problems == []
+    assert made.found.audio[0].channels == 6
+    made = await transcode(sources("surround.mkv"), audio=Audio(codec=wanted, channels=2))
+    assert made.found.audio[0].channels == 2
+
+
+async def test_metadata_is_kept_or_dropped(transcode):
+    for keep in (True, False):
+        made = await transcode(BUNNY, keep_metadata=keep, resolution=SMALL)
+        with av.open(str(made.path)) as container:
+            assert ("title" in container.metadata) is keep
+
+
+async def test_the_longest_distance_of_keyframes(transcode):
+    made = await transcode(BUNNY, gop_seconds=1.0, resolution=SMALL)
+    assert made.found.video[0].keyframes >= 5
+
+
+async def test_progress_of_two_passes(transcode):
+    seen = []
+    parser = progress.FfmpegProgress(30, 1.0, passes=2)
+    rate = Rate(mode=RateMode.TWO_PASS, bitrate_bps=100_000)
+    size = Resolution(192, 108)
+    await transcode(None, rate=rate, duration=1.0, resolution=size, on_line=lambda line: seen.append(parser.feed(line)))
+    percents = [one.percent for one in seen if one is not None]
+    assert percents == sorted(percents)
+    assert percents[-1] == 99.9
+    assert {one.phase for one in seen if one is not None} == {"pass 1", "pass 2"}
+
+
+#: what is done to a good output; None: bytes in its middle are overwritten
+SPOILT = {
+    "a frame dropped": ("-vf", "select='not(eq(n,40))'", "-fps_mode", "passthrough", "-c:a", "copy"),
+    "half": ("-t", "1.5", "-c", "copy"),
+    "silent": ("-an", "-c", "copy"),
+    "damaged": None,
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+async def test_a_spoilt_output_does_not_pass(transcode, look, found_tools, sources, spoil, tmp_path):
+    path = sources("bframes.mp4")
+    made = await transcode(path)
+    assert made.verdict.passed
+    bad = tmp_path / "bad.mp4"
+    if how := SPOILT[spoil]:
+        argv = (found_tools.ffmpeg, "-nostdin", "-v", "error", "-i", str(made.path), *how, "-f", "mp4", str(bad))
+        assert (await run.to_end(Command(name="spoil", argv=argv))).ok
+    else:
+        data = bytearray(made.path.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 2000] = b"\x55" * 2000
+        bad.write_bytes(data)
+    told = verify.judge(verify.expect(made.spec, made.source), made.spec, await look(bad, decode=True))
+    assert not told.passed, told
+
+
+async def test_an_output_that_was_cut_off_is_not_even_read(transcode, look, tmp_path):
+    made = await transcode(BUNNY, resolution=SMALL)
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(made.path.read_bytes()[:-5000])
+    with pytest.raises(errors.TaskError) as caught:
+        await look(bad, decode=True)
+    assert caught.value.failure.code is errors.Code.INPUT_TRUNCATED
+
+
+async def test_the_probes_find_what_works(found_tools):
+    offered = {}
+    for one in probe.probes(found_tools):
+        outcome = await run.to_end(one.command)
+        offered[one.name] = probe.interpret(
+            one,
+            ok=outcome.ok,
+            ended=outcome.ended,
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            log=outcome.log,
+        )
+    for encoder in codecs.ENCODERS:
+        assert offered[encoder.name].works, offered[encoder.name]
+    for encoder in offered.values():
+        assert encoder.works == (encoder.detail == "")
+
+
+async def test_the_version(found_tools):
+    outcome = await run.to_end(tools.version_command(found_tools))
+    assert tools.version_of(outcome.log)[0].isdigit()
+
+
+async def test_presets_are_accepted_by_every_encoder(transcode):
+    for encoder in codecs.ENCODERS:
+        for preset in (Preset.ULTRAFAST, Preset.VERYFAST, Preset.SLOW):
+            made = await transcode(
+                None,
+                encoder=encoder.name,
+                codec=encoder.codec,
+                container=Container.MKV,
+                preset=preset,
+                duration=0.2,
+                resolution=Resolution(96, 64),
+                audio=Audio(codec=AudioCodec.NONE),
+            )
+            assert made.verdict.problems == [], (encoder.name, preset)
