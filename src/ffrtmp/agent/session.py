@@ -100,7 +100,7 @@ class Session:
         return min(times, default=None)
 
     def step(self, now: float, event: m.Event) -> list[m.Effect]:
-        """`now` never goes back."""
+        """`now` never goes back. A Tick changes nothing by itself."""
         if self._exit is not None:
             return []
         self._apply(now, event)
@@ -139,8 +139,6 @@ class Session:
                 end = now + grace_seconds
                 self._stop_at = end if self._stop_at is None else min(self._stop_at, end)
                 self._beat_now = True  # tells the master
-            case m.Tick():
-                pass
 
     def _on_registered(self, now: float, reply: agent.Registered) -> None:
         self._registering = False
