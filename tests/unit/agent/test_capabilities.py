@@ -1,0 +1,77 @@
+"""What a node finds out about itself."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ffrtmp.agent import capabilities, machine
+from ffrtmp.agent.settings import AgentSettings
+from ffrtmp.domain import errors, node
+from ffrtmp.domain.spec import Codec, Engine
+from ffrtmp.media import tools
+
+X264 = node.Encoder(name="libx264", codec=Codec.H264, engine=Engine.FFMPEG, works=True)
+NVENC = node.Encoder(
+    name="h264_nvenc", codec=Codec.H264, engine=Engine.FFMPEG, works=False, hardware=True, detail="no libcuda"
+)
+
+
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How often encoders were really tried."""
+    tried: list[str] = []
+
+    async def fake(program: tools.Tools) -> list[node.Encoder]:
+        tried.append(program.version)
+        return [X264, NVENC]
+
+    monkeypatch.setattr(capabilities, "try_encoders", fake)
+    return tried
+
+
+async def test_encoders_are_tried_once_and_remembered(tmp_path: Path, probes: list[str]) -> None:
+    first = await capabilities.detect(AgentSettings(), tmp_path)
+    second = await capabilities.detect(AgentSettings(), tmp_path)
+    assert first == second
+    assert first.working == {"libx264"}
+    assert len(probes) == 1
+    assert probes[0]
+
+
+@pytest.mark.parametrize("broken", [b"", b"{}", b'{"key": "another", "encoders": []}'])
+async def test_a_memory_that_does_not_fit_is_made_anew(tmp_path: Path, probes: list[str], broken: bytes) -> None:
+    (tmp_path / "encoders.json").write_bytes(broken)
+    assert (await capabilities.detect(AgentSettings(), tmp_path)).working == {"libx264"}
+    assert len(probes) == 1
+
+
+async def test_a_program_that_is_no_ffmpeg(tmp_path: Path) -> None:
+    with pytest.raises(errors.TaskError, match="no ffmpeg that works"):
+        await capabilities.detect(AgentSettings(ffmpeg="/bin/true"), tmp_path)
+
+
+async def test_software_encoders_really_encode_here() -> None:
+    found = {one.name: one for one in await capabilities.try_encoders(tools.find())}
+    assert found["libx264"].works
+    assert all(one.works or one.detail for one in found.values())
+
+
+async def test_what_is_told(tmp_path: Path, probes: list[str]) -> None:
+    settings = AgentSettings(name="n1", labels={"rack": "b"}, media_roots=(tmp_path,), max_concurrent_jobs=3)
+    register = capabilities.registration(settings, await capabilities.detect(settings, tmp_path))
+    assert (register.name, register.slots, register.labels) == ("n1", 3, {"rack": "b"})
+    assert register.cpu_threads >= 1
+    assert register.ram_total_bytes > 0
+    assert register.capabilities is not None
+    assert register.capabilities.media_roots == [str(tmp_path)]
+    text = capabilities.describe(register)
+    assert "h264_nvenc  h264  hardware  no libcuda" in text
+    assert "rack=b" in text
+    assert msgspec.json.decode(msgspec.json.encode(register), type=type(register)) == register
+
+
+def test_the_machine_is_read_without_running_anything() -> None:
+    here = machine.detect()
+    assert here.cpu_threads >= 1
+    assert here.has_gpu == bool(here.gpu_type)

@@ -1,0 +1,342 @@
+"""Whole attempts: real ffmpeg, the real inspector, a master that only remembers."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.unit.agent import simulated
+
+from ffrtmp.agent import messages as m
+from ffrtmp.agent.inspector import Inspector
+from ffrtmp.agent.task import Kit, Task, describe
+from ffrtmp.agent.workdir import WorkDir
+from ffrtmp.domain import errors
+from ffrtmp.domain.command import Command
+from ffrtmp.domain.errors import Code
+from ffrtmp.domain.job import Grant, OutputFile
+from ffrtmp.domain.spec import Container, Input, InputKind, Limits, Preset, Requires, Spec
+from ffrtmp.domain.units import Resolution
+from ffrtmp.media import tools
+from ffrtmp.process import run
+
+SMALL = msgspec.structs.replace(
+    simulated.SPEC, duration=1.0, preset=Preset.ULTRAFAST, resolution=Resolution(160, 90), requires=Requires()
+)
+
+
+class Master:
+    def __init__(self) -> None:
+        self.logs: dict[str, str] = {}
+        self.stored: dict[str, bytes] = {}
+        self.uploads: dict[str, bytes] = {}
+
+    async def fetch(self, upload_id: str, dest: Path, on_progress: Callable[[int, int], None]) -> None:
+        if upload_id not in self.uploads:
+            raise errors.NotFound
+        await asyncio.to_thread(dest.write_bytes, self.uploads[upload_id])
+        on_progress(1, 1)
+
+    async def store(self, path: Path, name: str, sha256: str, on_progress: Callable[[int, int], None]) -> str:
+        self.stored[name] = await asyncio.to_thread(path.read_bytes)
+        assert hashlib.sha256(self.stored[name]).hexdigest() == sha256
+        return "u9"
+
+    async def put_log(self, attempt_id: str, text: str) -> None:
+        self.logs[attempt_id] = text
+
+
+class Bench:
+    """Runs attempts of one agent and remembers what they told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.media = folder / "media"
+        self.media.mkdir()
+        self.work = WorkDir(folder / "work")
+        self.work.open()
+        self.master = Master()
+        self.inspector = Inspector()
+        self.told: list[m.Event] = []
+        self.may = True
+        self.changed = asyncio.Event()
+        self.task: Task | None = None
+        self.kit = Kit(
+            tools=tools.find(),
+            encoders=frozenset({"libx264", "libx265"}),
+            roots=(self.media,),
+            work=self.work,
+            inspector=self.inspector,
+            master=self.master,
+        )
+
+    def start(self, spec: Spec, **more: object) -> Task:
+        grant = msgspec.structs.replace(simulated.grant("a" * 32), spec=spec, **more)
+        self.task = Task(grant, self.kit, tell=self.tell, may_publish=lambda _: self.may)
+        return self.task
+
+    def tell(self, event: m.Event) -> None:
+        self.told.append(event)
+        if isinstance(event, m.PublishAsked) and self.task is not None:
+            self.task.allow_publish()
+        self.changed.set()
+
+    async def until(self, kind: type[m.Event]) -> None:
+        while not any(isinstance(event, kind) for event in self.told):
+            self.changed.clear()
+            await self.changed.wait()
+
+    async def run(self, spec: Spec, **more: object) -> m.TaskEnded:
+        await self.start(spec, **more).wait()
+        return self.end()
+
+    def end(self) -> m.TaskEnded:
+        ended = [event for event in self.told if isinstance(event, m.TaskEnded)]
+        assert len(ended) == 1
+        assert os.listdir(self.work.path / "attempts") == []
+        assert os.listdir(self.work.path / "stages") == []
+        assert not [name for name in os.listdir(self.media) if name.endswith(".ffrtmp-part")]
+        return ended[0]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    await made.inspector.close()
+    made.work.close()
+
+
+@pytest.fixture
+async def clip(bench: Bench) -> Path:
+    path = bench.media / "clip.mp4"
+    source = "testsrc2=size=160x90:rate=25:duration=2"
+    argv = (bench.kit.tools.ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "libx264", f"file:{path}")
+    assert (await run.to_end(Command(name="make a clip", argv=argv))).ok
+    return path
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def of_file(spec: Spec = SMALL, path: str = "clip.mp4", **more: object) -> Spec:
+    changed = {"input": Input(kind=InputKind.FILE, path=path), "duration": None, "output": "out.mp4", **more}
+    return msgspec.structs.replace(spec, **changed)
+
+
+async def test_a_generated_clip_goes_to_the_artifact_store(bench: Bench) -> None:
+    ended = await bench.run(SMALL)
+    assert ended.failure is None
+    result = ended.result
+    assert result is not None
+    assert result.outputs[0].upload_id == "u9"
+    assert result.outputs[0].size_bytes == len(bench.master.stored[SMALL.output_name])
+    assert result.verdict is not None
+    assert result.verdict.passed
+    assert (result.encoder, result.frames) == ("libx264", 30)
+    assert result.engine_reason
+    log = bench.master.logs["a" * 32]
+    assert "encoder: libx264" in log
+    assert "\n$ " in log
+    assert "verified (standard)" in log
+    kinds = [type(event) for event in bench.told]
+    assert kinds.index(m.TaskStarted) < kinds.index(m.TaskEnded)
+
+
+async def test_a_file_is_staged_verified_and_renamed(bench: Bench, clip: Path) -> None:
+    before = content(clip)
+    ended = await bench.run(of_file())
+    assert ended.failure is None
+    assert ended.result is not None
+    output = ended.result.outputs[0]
+    made = bench.media / "out.mp4"
+    assert output.path == str(made)
+    assert output.sha256 == hashlib.sha256(content(made)).hexdigest()
+    asked = next(event for event in bench.told if isinstance(event, m.PublishAsked))
+    assert asked.outputs == [output]
+    assert content(clip) == before
+
+
+async def test_an_upload_is_fetched_first(bench: Bench, clip: Path) -> None:
+    bench.master.uploads["u1"] = content(clip)
+    given = Input(kind=InputKind.UPLOAD, upload_id="u1", name="mine.mov")
+    ended = await bench.run(of_file(input=given, output=None))
+    assert ended.failure is None
+    assert list(bench.master.stored) == ["mine.mp4"]
+
+
+async def test_an_upload_that_is_gone(bench: Bench) -> None:
+    given = Input(kind=InputKind.UPLOAD, upload_id="u1", name="mine.mov")
+    ended = await bench.run(of_file(input=given))
+    assert ended.failure is not None
+    assert ended.failure.code is Code.INPUT_MISSING
+
+
+@pytest.mark.parametrize(
+    ("path", "output", "code"),
+    [
+        ("not-there.mp4", "out.mp4", Code.INPUT_MISSING),
+        ("/etc/passwd", "out.mp4", Code.INPUT_FORBIDDEN),
+        ("text.mp4", "out.mp4", Code.INPUT_INVALID),
+        ("empty.mp4", "out.mp4", Code.INPUT_INVALID),
+        ("clip.mp4", "../out.mp4", Code.OUTPUT_FORBIDDEN),
+        ("clip.mp4", "text.mp4", Code.OUTPUT_EXISTS),
+        ("clip.mp4", "no/out.mp4", Code.OUTPUT_FORBIDDEN),
+    ],
+)
+async def test_bad_paths_fail_with_a_code_and_leave_nothing(
+    bench: Bench, clip: Path, path: str, output: str, code: Code
+) -> None:
+    (bench.media / "text.mp4").write_text("no video")
+    (bench.media / "empty.mp4").touch()
+    there = set(os.listdir(bench.media))
+    ended = await bench.run(of_file(path=path, output=output))
+    assert ended.failure is not None
+    assert ended.failure.code is code
+    assert set(os.listdir(bench.media)) == there
+    assert code.value in bench.master.logs["a" * 32]
+
+
+async def test_the_input_is_never_the_output(bench: Bench, clip: Path) -> None:
+    before = content(clip)
+    ended = await bench.run(of_file(output="clip.mp4", overwrite=True))
+    assert ended.failure is not None
+    assert ended.failure.code is Code.OUTPUT_FORBIDDEN
+    assert content(clip) == before
+
+
+async def test_an_encoder_that_does_not_work_here(bench: Bench) -> None:
+    ended = await bench.run(msgspec.structs.replace(SMALL, requires=Requires(encoder="h264_nvenc")))
+    assert ended.failure is not None
+    assert ended.failure.code is Code.ENCODER_UNAVAILABLE
+
+
+async def test_limits_end_the_engine(bench: Bench) -> None:
+    long = msgspec.structs.replace(
+        SMALL, duration=3600.0, resolution=Resolution(640, 360), limits=Limits(max_disk_bytes=300_000)
+    )
+    ended = await bench.run(long)
+    assert ended.failure is not None
+    assert ended.failure.code is Code.DISK_LIMIT
+    assert ended.result is not None
+    assert ended.result.command
+
+
+LONG = msgspec.structs.replace(SMALL, duration=3600.0)
+
+
+@pytest.mark.parametrize("now", [False, True])
+async def test_a_kill_ends_everything(bench: Bench, now: bool) -> None:
+    task = bench.start(of_file(LONG, input=LONG.input, duration=3600.0))
+    await bench.until(m.TaskProgress)
+    assert task._child is not None
+    pid = task._child.pid
+    task.kill(now=now)
+    task.kill(now=True)
+    await task.wait()
+    ended = bench.end()
+    assert ended.result is ended.failure is None
+    with pytest.raises(ProcessLookupError):
+        os.killpg(pid, 0)
+    assert os.listdir(bench.media) == []
+
+
+async def test_a_kill_before_the_first_step_is_told_too(bench: Bench) -> None:
+    task = bench.start(SMALL)
+    task.kill(now=False)
+    await task.wait()
+    await bench.until(m.TaskEnded)
+    assert bench.end().result is None
+
+
+async def test_a_pause_stops_the_process_and_a_resume_lets_it_end(bench: Bench) -> None:
+    task = bench.start(msgspec.structs.replace(SMALL, duration=20.0))
+    await bench.until(m.TaskStarted)
+    task.pause()
+    assert task._child is not None
+    assert task._child.paused
+    task.resume()
+    await task.wait()
+    assert bench.end().failure is None
+
+
+async def test_a_lease_that_ends_before_the_rename_publishes_nothing(bench: Bench, clip: Path) -> None:
+    bench.may = False
+    ended = await bench.run(of_file())
+    assert ended.result is ended.failure is None
+    assert os.listdir(bench.media) == ["clip.mp4"]
+
+
+async def test_what_an_earlier_attempt_published_is_adopted(bench: Bench, clip: Path) -> None:
+    first = await bench.run(of_file())
+    assert first.result is not None
+    made = first.result.outputs[0]
+    bench.told.clear()
+    again = await bench.run(of_file(), prior_publications=[made], number=2)
+    assert again.failure is None
+    assert again.result is not None
+    assert again.result.outputs == [made]
+    assert again.result.command == []  # nothing was encoded
+    assert again.result.verdict is not None
+    assert again.result.verdict.passed
+
+
+async def test_a_file_that_only_has_the_name_is_not_adopted(bench: Bench, clip: Path) -> None:
+    (bench.media / "out.mp4").write_text("somebody else's")
+    prior = OutputFile(name="out.mp4", size_bytes=15, sha256="0" * 64, path=str(bench.media / "out.mp4"))
+    ended = await bench.run(of_file(), prior_publications=[prior])
+    assert ended.failure is not None
+    assert ended.failure.code is Code.OUTPUT_EXISTS
+    assert content(bench.media / "out.mp4") == b"somebody else's"
+
+
+async def test_an_output_that_is_not_what_was_asked_is_not_published(
+    bench: Bench, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ffrtmp.media import ffmpeg
+
+    build = ffmpeg.build
+
+    def short(*args: object, **more: object) -> list[Command]:
+        (made,) = build(*args, **more)  # type: ignore[arg-type]
+        return [msgspec.structs.replace(made, argv=(*made.argv[:-1], "-frames:v", "7", made.argv[-1]))]
+
+    monkeypatch.setattr(ffmpeg, "build", short)
+    ended = await bench.run(of_file())
+    assert ended.failure is not None
+    assert ended.failure.code is Code.OUTPUT_INVALID
+    assert "7 frames came out" in ended.failure.message
+    assert ended.result is not None
+    assert ended.result.verdict is not None
+    assert not ended.result.verdict.passed
+    assert os.listdir(bench.media) == ["clip.mp4"]
+
+
+async def test_a_log_that_cannot_be_sent_fails_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise errors.Unavailable
+
+    monkeypatch.setattr(bench.master, "put_log", away)
+    assert (await bench.run(SMALL)).failure is None
+
+
+async def test_a_fault_of_ours_is_one_failed_attempt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> str:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(bench.master, "store", broken)
+    ended = await bench.run(SMALL)
+    assert ended.failure is not None
+    assert ended.failure.code is Code.INTERNAL
+
+
+async def test_inspections_are_described_in_words(bench: Bench, clip: Path) -> None:
+    assert describe(await bench.inspector.inspect(clip)) == "mov: h264 160x90 yuv420p, 25 fps, 50 frames, 2.000 s"
+
+
+def test_grants_are_whole() -> None:
+    assert isinstance(simulated.grant("x"), Grant)
+    assert SMALL.container is Container.MP4
