@@ -58,6 +58,7 @@ async def test_a_new_incarnation_gives_back_what_the_old_one_had(world: World) -
     await old.complete(second.attempt_id)
     registered = await world.store.register(factories.a_node("n"))
     assert registered.restored == [made.id]
+    assert registered.ready_class_ids == tuple(one.id for one in await world.store.classes())
     found = await world.store.get_job(made.id)
     assert (found.state, found.retry_count) == (JobState.QUEUED, 1)
     [attempt] = await world.store.attempts(made.id)

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from ffrtmp.domain import errors
+from ffrtmp.domain import errors, spec
 from ffrtmp.domain.errors import Code
 from ffrtmp.store.postgres import PostgresStore
 from ffrtmp.testing import factories
-from ffrtmp.testing.world import NoWait, World
+from ffrtmp.testing.world import Agent, NoWait, World
 
 KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE pid <> pg_backend_pid() AND datname = current_database()"""
@@ -40,6 +40,38 @@ async def test_two_masters_never_give_a_task_twice(masters: list[PostgresStore])
         found = await asyncio.gather(*(agent.lease(3) for agent in agents))
         granted += [grant for grants in found for grant in grants]
     assert sorted(grant.job_id for grant in granted) == sorted(made.id for made in jobs)
+
+
+async def test_one_key_at_two_masters_makes_one_job(masters: list[PostgresStore]) -> None:
+    for number in range(20):
+        key = f"key-{number}"
+        answers = await asyncio.gather(
+            *(
+                store.submit(factories.a_job(idempotency_key=key, body_sha256="b"))
+                for store in masters
+                for _ in range(3)
+            )
+        )
+        assert len({answer.job.id for answer in answers}) == 1
+        assert sum(answer.created for answer in answers) == 1
+
+
+async def test_one_request_at_two_masters_is_granted_once(masters: list[PostgresStore]) -> None:
+    world = World(masters[0])
+    for _ in range(40):
+        await world.submit()
+    agent = await world.agent()
+    twin = Agent(masters[1], agent.new, agent.id)
+    for number in range(10):
+        one, two = await asyncio.gather(agent.lease(2, request_id=f"r{number}"), twin.lease(2, request_id=f"r{number}"))
+        assert one == two
+
+
+async def test_a_new_class_at_two_masters_is_one_class(masters: list[PostgresStore]) -> None:
+    for number in range(10):
+        of = factories.a_spec(requires=spec.Requires(encoder=f"encoder-{number}"))
+        await asyncio.gather(*(World(store).submit(of) for store in masters for _ in range(2)))
+    assert len(await masters[0].classes()) == 10
 
 
 async def test_masters_do_not_wait_for_one_another_in_a_circle(masters: list[PostgresStore]) -> None:

@@ -102,7 +102,7 @@ async def test_one_bad_submission_does_not_fail_its_neighbours(store: Store) -> 
     good = [factories.a_job() for _ in range(10)]
     calls = [store.submit(new) for new in (*good[:5], factories.a_job(id=taken), *good[5:])]
     answers = await asyncio.gather(*calls, return_exceptions=True)
-    assert isinstance(answers.pop(5), Exception)
+    assert isinstance(answers.pop(5), errors.Conflict)
     assert [answer.job.id for answer in answers if not isinstance(answer, BaseException)] == [new.id for new in good]
 
 

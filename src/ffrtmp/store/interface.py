@@ -62,6 +62,7 @@ class RegisteredNode(msgspec.Struct, frozen=True):
     node: node.Node
     created: bool
     restored: list[str]  #: job ids whose attempts were taken back because the incarnation changed
+    ready_class_ids: tuple[int, ...] = ()  #: classes that got a ready task by this
 
 
 class Ready(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ LOST_BY_SERVER = (
 )
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 _TRIES = 4
+_SHORTEST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 2.0
 
 
@@ -81,10 +82,6 @@ class Lanes:
             batch = list(waiting)
             waiting.clear()
             commit.deliver(batch, [told(error) for _ in batch])
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
 
     async def _work(self, lane: "_Lane") -> None:
         try:
@@ -144,6 +141,7 @@ class _Lane:
         self._lanes = lanes
         self._connection: Connection | None = connection
         self._shard = shard
+        self._wait_seconds = 0.0
 
     async def commit(self, batch: Sequence[Pending]) -> None:
         batch = commit.wanted(batch)
@@ -157,6 +155,9 @@ class _Lane:
                 await asyncio.sleep(self._lanes.rng.uniform(0, 0.02 * 2**attempt))
             try:
                 return await self._transaction(calls)
+            except TimeoutError as silent:  # the server is there and does not answer: asking again would take as long
+                await self._drop()
+                return [told(silent) for _ in calls]
             except _CommitUnknown as unknown:
                 await self._drop()
                 return [told(unknown.error) for _ in calls]
@@ -168,6 +169,9 @@ class _Lane:
             except _Away as away:
                 return [told(away.error) for _ in calls]
             except Exception as bad:  # noqa: BLE001 - whatever it is belongs to the caller whose call it is
+                if len(calls) == 1 and isinstance(bad, asyncpg.UniqueViolationError):
+                    error = bad  # another master was first with this key: the next try finds it
+                    continue
                 if len(calls) == 1:
                     return [told(bad)]
                 # One bad call must not fail the others: each in a transaction of its own.
@@ -200,17 +204,16 @@ class _Lane:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         self._connection = None
-        wait = 0.05
-        while True:
-            try:
-                self._connection = await self._lanes.connect()
-                return self._connection
-            except (*LOST, asyncpg.PostgresError) as error:
-                self._lanes.fail_waiting(error)
-                if wait > 0.05 or self._lanes.closed:
-                    raise _Away(error) from error
-                await asyncio.sleep(self._lanes.rng.uniform(0, wait))
-                wait = min(_LONGEST_WAIT_SECONDS, wait * 2)
+        if self._wait_seconds:
+            await asyncio.sleep(self._lanes.rng.uniform(0, self._wait_seconds))
+        try:
+            self._connection = await self._lanes.connect()
+        except (*LOST, asyncpg.PostgresError) as error:
+            self._wait_seconds = min(_LONGEST_WAIT_SECONDS, 2 * self._wait_seconds or _SHORTEST_WAIT_SECONDS)
+            self._lanes.fail_waiting(error)
+            raise _Away(error) from error
+        self._wait_seconds = 0.0
+        return self._connection
 
     async def _drop(self) -> None:
         if self._connection is not None:
@@ -245,6 +248,10 @@ def told(error: Exception) -> Exception:
         unavailable = errors.Unavailable(f"The database did not answer as it should: {error or type(error).__name__}.")
         unavailable.__cause__ = error
         return unavailable
+    if isinstance(error, asyncpg.UniqueViolationError):
+        conflict = errors.Conflict(f"There is one with this name already: {error}.", code="duplicate")
+        conflict.__cause__ = error
+        return conflict
     if isinstance(error, asyncpg.DataError):
         invalid = errors.InvalidInput(f"The database refuses a value: {error}.")
         invalid.__cause__ = error

@@ -88,7 +88,7 @@ class SqliteStore(BaseStore):
             "synchronous=FULL",
             "busy_timeout=10000",
             "temp_store=MEMORY",
-            "cache_size=-32768",
+            "cache_size=-16384",
             "wal_autocheckpoint=4000",
             "journal_size_limit=67108864",
         ):
@@ -155,7 +155,7 @@ class SqliteStore(BaseStore):
             connection = sqlite3.connect(
                 self.path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256
             )
-            for pragma in ("query_only=1", "busy_timeout=10000", "temp_store=MEMORY", "cache_size=-16384"):
+            for pragma in ("query_only=1", "busy_timeout=10000", "temp_store=MEMORY", "cache_size=-4096"):
                 connection.execute(f"PRAGMA {pragma}")
             self._reading.connection = connection
             self._read_connections.append(connection)

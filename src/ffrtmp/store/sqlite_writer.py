@@ -118,6 +118,9 @@ class Writer:
             self._connection.execute("ROLLBACK")
 
 
+_TAKEN = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+
+
 class _CommitFailed(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -130,4 +133,8 @@ def _told(error: Exception) -> Exception:
         told = errors.Unavailable(f"The database could not be written: {error}.")
         told.__cause__ = error
         return told
+    if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorname in _TAKEN:
+        conflict = errors.Conflict(f"There is one with this name already: {error}.", code="duplicate")
+        conflict.__cause__ = error
+        return conflict
     return error

@@ -65,7 +65,7 @@ async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interfac
     by_name = {known.name: known for known in unit.nodes.values()}
     fresh: set[str] = set()
     created: list[bool] = []
-    restored: list[list[str]] = []
+    restored: list[list[interface.AttemptResult]] = []
     for call in sorted(batch, key=lambda one: _name(one.new)):
         known = by_name.get(_name(call.new))
         if known is None:
@@ -80,7 +80,7 @@ async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interfac
         new = known.id in fresh
         fresh.discard(known.id)
         created.append(new)
-        taken: list[str] = []
+        taken: list[interface.AttemptResult] = []
         if known.incarnation != call.new.incarnation:
             taken = _take_back(unit, known)
         if not new:
@@ -94,18 +94,21 @@ async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interfac
     ids = [by_name[_name(call.new)].id for call in batch]
     nodes = await _some(unit.tx, ids, unit.now)
     return [
-        interface.RegisteredNode(nodes[node_id], new, taken)
+        interface.RegisteredNode(
+            nodes[node_id],
+            new,
+            list(dict.fromkeys(result.job_id for result in taken)),
+            tuple(sorted({class_id for result in taken for class_id in result.ready_class_ids})),
+        )
         for node_id, new, taken in zip(ids, created, restored, strict=True)
     ]
 
 
-def _take_back(unit: Unit, known: rows.Node) -> list[str]:
-    """The agent restarted: what its predecessor had is free at once. Returns the jobs."""
+def _take_back(unit: Unit, known: rows.Node) -> list[interface.AttemptResult]:
+    """The agent restarted: what its predecessor had is free at once."""
     failure = Failure(code=Code.NODE_LOST, message=f"The agent on {known.name} restarted while it had the task.")
     theirs = [lease for of in unit.jobs.values() for lease in of.leases if lease.node_id == known.id]
-    for lease in theirs:
-        graph.lose(unit, lease, failure, back_off=False)
-    return list(dict.fromkeys(unit.jobs[lease.job_seq].id for lease in theirs))
+    return [graph.lose(unit, lease, failure, back_off=False) for lease in theirs]
 
 
 def _row(new: interface.NewNode, node_id: str, at: int) -> _NodeRow:

@@ -16,7 +16,7 @@ INSERT INTO jobs (id, state, scenario, confidence, engine, queue, priority, retr
                   head_start_us, created_at, updated_at)
 VALUES (:id, :state, :scenario, :confidence, :engine, :queue, :priority, :retry_of, :keyed, :max_retries, :task_count,
         :head_start_us, :at, :at)
-RETURNING seq;
+RETURNING id, seq;
 
 -- name: job_doc_insert
 INSERT INTO job_docs (job_seq, parameters, spec, tags) VALUES (:seq, :parameters, :spec, :tags);

@@ -217,7 +217,7 @@ CREATE TABLE lease_requests (
     request_id text COLLATE "C" NOT NULL,
     attempt_ids text NOT NULL,
     created_at bigint NOT NULL,
-    PRIMARY KEY (node_id, request_id)
+    PRIMARY KEY (request_id, node_id)
 );
 CREATE INDEX lease_requests_age ON lease_requests (created_at);
 

@@ -213,7 +213,7 @@ CREATE TABLE lease_requests (
     request_id TEXT NOT NULL,
     attempt_ids TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    PRIMARY KEY (node_id, request_id)
+    PRIMARY KEY (request_id, node_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lease_requests_age ON lease_requests (created_at);
 
