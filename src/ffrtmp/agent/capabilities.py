@@ -43,11 +43,17 @@ async def detect(settings: AgentSettings, work: Path) -> Found:
     here = await asyncio.to_thread(machine.detect)
     program = await _with_version(tools.find(settings.ffmpeg))
     key = await asyncio.to_thread(_key, program, here)
-    cached = await asyncio.to_thread(_read, work / _CACHE, key)
-    if cached is None:
-        cached = await try_encoders(program)
-        await asyncio.to_thread((work / _CACHE).write_bytes, msgspec.json.encode(_Cache(key, cached)))
-    return Found(machine=here, tools=program, encoders=cached)
+    encoders = await asyncio.to_thread(_read, work / _CACHE, key)
+    if encoders is None:
+        encoders = await try_encoders(program)
+        if _settled(encoders, here):
+            await asyncio.to_thread((work / _CACHE).write_bytes, msgspec.json.encode(_Cache(key, encoders)))
+    return Found(machine=here, tools=program, encoders=encoders)
+
+
+def _settled(encoders: list[node.Encoder], here: machine.Machine) -> bool:
+    """Whether the next start would find the same. What failed on a loaded machine, or beside a GPU that was busy, may work then."""
+    return all(encoder.works or (encoder.hardware and not here.has_gpu) for encoder in encoders)
 
 
 async def _with_version(program: tools.Tools) -> tools.Tools:

@@ -13,7 +13,6 @@ from ffrtmp.agent.session import Config, Session
 from ffrtmp.agent.task import Kit, Task
 from ffrtmp.client.client import Client
 from ffrtmp.domain import errors
-from ffrtmp.domain.errors import Code
 from ffrtmp.protocol import agent
 from ffrtmp.telemetry import logs, metrics
 
@@ -46,6 +45,7 @@ class Shell:
         self._session = Session(config, rng)
         self._tasks: dict[str, Task] = {}
         self._granted_at: dict[str, float] = {}
+        self._lost: set[str] = set()
         self._calls: set[asyncio.Task[None]] = set()
         self._poll: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -100,6 +100,7 @@ class Shell:
                     grant, self.kit, tell=self.feed, may_publish=lambda each: self._session.may_publish(each, clock())
                 )
             case m.KillTask(attempt_id, now):
+                self._lost |= {attempt_id} if now else set()
                 self._with(attempt_id, lambda task: task.kill(now=now))
             case m.PauseTask(attempt_id):
                 self._with(attempt_id, Task.pause)
@@ -199,7 +200,10 @@ class Shell:
     def _count(self, ended: m.TaskEnded) -> None:
         self._tasks.pop(ended.attempt_id, None)
         took = time.monotonic() - self._granted_at.pop(ended.attempt_id, time.monotonic())
-        outcome = ended.failure.code.value if ended.failure else "completed" if ended.result else Code.CANCELED.value
+        outcome = "lost" if ended.attempt_id in self._lost else "stopped"
+        if ended.failure is not None or ended.result is not None:
+            outcome = ended.failure.code.value if ended.failure else "completed"
+        self._lost.discard(ended.attempt_id)
         self._registry.counter("ffrtmp_worker_jobs_total", outcome).inc()
         self._registry.histogram("ffrtmp_worker_job_duration_seconds").observe(took)
         _log.info("task ended", attempt_id=ended.attempt_id, outcome=outcome, seconds=f"{took:.2f}")

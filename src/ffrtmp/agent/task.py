@@ -165,7 +165,7 @@ class Task:
         spec, kit = self._spec, self._kit
         scratch = await asyncio.to_thread(kit.work.scratch, self.id)
         output = await in_thread(self._output_path)
-        source_path = await self._input_path(scratch)
+        source_path = await self._fetched(scratch)
         if source_path is not None and output is not None:
             await in_thread(local.refuse_same_file, source_path, output)
         source = await self._inspect_source(source_path)
@@ -201,6 +201,14 @@ class Task:
         ours = any(prior.path is not None for prior in self._grant.prior_publications)
         return local.resolve_output(spec.output, self._kit.roots, overwrite=spec.overwrite or ours)
 
+    async def _fetched(self, scratch: Path) -> Path | None:
+        limit = self._spec.limits.timeout_seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await self._input_path(scratch)
+        except TimeoutError:
+            raise TaskError(Code.TIMED_OUT, f"Fetching the input took longer than the job's {limit:g} s.") from None
+
     async def _input_path(self, scratch: Path) -> Path | None:
         given = self._spec.input
         if given.kind is InputKind.GENERATE:
@@ -234,10 +242,11 @@ class Task:
 
     async def _encode(self, commands: list[Command], progress: FfmpegProgress) -> None:
         wall = cpu = 0.0
-        for number, command in enumerate(commands):
+        before = time.monotonic() - self._granted_at  # the limit is the attempt's, its input's fetching included
+        for command in commands:
             limit = command.limits.wall_seconds
-            if limit is not None and number:
-                limits = msgspec.structs.replace(command.limits, wall_seconds=max(limit - wall, 0.1))
+            if limit is not None:
+                limits = msgspec.structs.replace(command.limits, wall_seconds=max(limit - before - wall, 0.1))
                 command = msgspec.structs.replace(command, limits=limits)
             outcome = await self._run_command(command, progress)
             wall, cpu = wall + outcome.wall_seconds, cpu + outcome.cpu_seconds

@@ -23,6 +23,8 @@ async def upload(
 ) -> agent.UploadStatus:
     """Send a file. `sha256` spares reading it once more. Raises OSError for the file, domain errors for the rest."""
     size = (await asyncio.to_thread(path.stat)).st_size
+    if size == 0:
+        raise errors.InvalidInput(f"{path} is empty (0 bytes): there is nothing to send.", code="empty_file")
     if sha256 is None:
         sha256 = await asyncio.to_thread(local.sha256_file, path)
     status = await wire.call(

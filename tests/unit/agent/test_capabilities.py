@@ -17,6 +17,12 @@ NVENC = node.Encoder(
 )
 
 
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = machine.detect()
+    monkeypatch.setattr(machine, "detect", lambda: msgspec.structs.replace(here, has_gpu=False, gpu_type=""))
+
+
 @pytest.fixture
 def probes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How often encoders were really tried."""
@@ -37,6 +43,21 @@ async def test_encoders_are_tried_once_and_remembered(tmp_path: Path, probes: li
     assert first.working == {"libx264"}
     assert len(probes) == 1
     assert probes[0]
+
+
+async def test_a_failure_that_may_have_been_of_the_moment_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    async def slow_once(_: tools.Tools) -> list[node.Encoder]:
+        nonlocal tries
+        tries += 1
+        return [msgspec.structs.replace(X264, works=tries > 1, detail="" if tries > 1 else "did not end within 30 s")]
+
+    monkeypatch.setattr(capabilities, "try_encoders", slow_once)
+    assert (await capabilities.detect(AgentSettings(), tmp_path)).working == frozenset()
+    assert (await capabilities.detect(AgentSettings(), tmp_path)).working == {"libx264"}
 
 
 @pytest.mark.parametrize("broken", [b"", b"{}", b'{"key": "another", "encoders": []}'])

@@ -80,6 +80,13 @@ async def test_an_upload_that_is_refused_says_why(clip: Path) -> None:
             await one.upload(clip)
 
 
+async def test_an_empty_file_is_not_sent(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    async with client(Uploads()) as one:
+        with pytest.raises(errors.InvalidInput, match="0 bytes"):
+            await one.upload(tmp_path / "empty")
+
+
 class Outputs:
     """The master's side of a download; each answer breaks after so many bytes."""
 
