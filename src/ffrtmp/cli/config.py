@@ -29,7 +29,12 @@ def _gpu() -> str:
 @click.option("--cores", "asked_cores", type=click.IntRange(1), help="For so many cores. Default: this machine's.")
 @click.option("--memory", type=click.FloatRange(min=0.25), help="For so much memory, in GiB. Default: this machine's.")
 @click.option(
-    "--output", "output_format", type=click.Choice(["table", "json"]), default="table", envvar="FFRTMP_OUTPUT"
+    "--output",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    envvar="FFRTMP_OUTPUT",
+    help="How to print it.",
 )
 def recommend(asked_cores: int | None, memory: float | None, output_format: str) -> None:
     """Say how many jobs at once and which presets suit this machine, and why."""

@@ -106,6 +106,7 @@ class FakeMaster:
     headers: list[dict[str, str]] = dataclasses.field(default_factory=list)
     uploads: dict[str, bytes] = dataclasses.field(default_factory=dict)
     output: bytes = b"the output"
+    away: int = 0  #: so many looks at a job are answered with 503 once it runs
     on_submit: Callable[[views.JobView], list[views.JobView]] = lambda job: [job]
 
     def add(self, *steps: views.JobView) -> views.JobView:
@@ -142,6 +143,9 @@ def application(master: FakeMaster) -> Starlette:
 
     def look(request: Request) -> views.JobView:
         found = master.find(request.path_params["ref"])
+        if master.away and found.state == "running":
+            master.away -= 1
+            raise errors.Unavailable("The database is away.")
         if steps := master.script.get(found.id):
             master.jobs[found.id] = steps.pop(0)
         return found

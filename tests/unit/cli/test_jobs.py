@@ -104,6 +104,15 @@ def test_follow_with_json_is_json_lines(run, master, view):
     assert [line["state"] for line in told.lines] == ["queued", "running", "completed"]
 
 
+def test_follow_outlasts_a_master_that_is_away_for_a_while(run, master, view):
+    master.add(view(17), view(17, "running"), view(17, "completed"))
+    master.away = 5  # one more than the client tries by itself
+    told = run("jobs", "status", "17", "--follow")
+    assert told.code == 0
+    assert "The database is away. The jobs go on; trying again..." in told.err
+    assert "The master answers again." in told.err
+
+
 def test_follow_asks_the_master_for_live_progress(run, master, view):
     master.add(view(17, "completed"))
     run("jobs", "status", "17", "--follow")
