@@ -8,6 +8,7 @@ third the bare driver executes that list in one loop, and is timed: what the sto
 import argparse
 import asyncio
 import contextlib
+import os
 import shutil
 import sqlite3
 import sys
@@ -90,6 +91,7 @@ class Sqlite:
     def _file(self) -> Iterator[Path]:
         path = next(self._copies)
         shutil.copyfile(self._template, path)
+        os.sync()  # or the copy's own writing is measured
         try:
             yield path
         finally:
@@ -187,6 +189,7 @@ class Postgres:
     async def _database(self) -> AsyncIterator[str]:
         name = f"bench_{next(self._numbers)}"
         await self._admin(f"CREATE DATABASE {name} TEMPLATE bench_template STRATEGY file_copy")
+        os.sync()
         try:
             yield self._address(name)
         finally:
