@@ -120,11 +120,14 @@ def command(generate_cert: bool, ready_file: Path | None, **values: Any) -> int:
     if generate_cert:
         certs.write(settings.cert, settings.key, settings.cert_hosts, settings.cert_ips, overwrite=False)
         return 0
+    import uvloop
+
     from ffrtmp.master import app
     from ffrtmp.telemetry import logs
 
     logs.configure(settings.log_level, settings.log_format)
-    return serving.run(app.run(settings, on_ready=lambda ready: serving.write_ready(ready_file, serving.plain(ready))))
+    program = app.run(settings, on_ready=lambda ready: serving.write_ready(ready_file, serving.plain(ready)))
+    return serving.run(program, loop=uvloop.new_event_loop)
 
 
 def make_settings(values: dict[str, Any]) -> "MasterSettings":

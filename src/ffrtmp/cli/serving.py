@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,11 @@ def child_environment() -> dict[str, str]:
 PORT = parameters.PORT
 
 
-def run(program: Coroutine[Any, Any, int]) -> int:
+def run(program: Coroutine[Any, Any, int], *, loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> int:
     """Run a master or an agent to its exit code. What it cannot start with is the command line's fault."""
     try:
-        return asyncio.run(program)
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(program)
     except errors.InvalidInput as error:
         click.echo("\n".join(output.error_lines(error)), err=True)
         return exits.Exit.USAGE

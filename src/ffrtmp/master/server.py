@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Iterator
@@ -41,7 +42,13 @@ def listen(host: str, port: int, flag: str) -> socket.socket:
     return made
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """A client that tries TLS on a plain port is nothing that an operator can mend."""
+    return record.getMessage() != "Invalid HTTP request received."
+
+
 def make(app: Any, *, grace_seconds: float) -> Server:
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     return Server(
         uvicorn.Config(
             app,
