@@ -22,7 +22,7 @@ import asyncpg
 import uvloop
 
 from ffrtmp.domain import job
-from ffrtmp.store.postgres import _WRITER_SETTINGS, PostgresStore
+from ffrtmp.store.postgres import _SETTINGS, PostgresStore
 from ffrtmp.store.sqlite import SqliteStore
 from ffrtmp.testing import factories
 from ffrtmp.testing.world import Agent, World
@@ -205,7 +205,7 @@ class Postgres:
 
     async def replay(self, phases: Sequence[Statements]) -> list[float]:
         async with self._database() as address:
-            connection = await asyncpg.connect(address, server_settings=_WRITER_SETTINGS, statement_cache_size=256)
+            connection = await asyncpg.connect(address, server_settings=_SETTINGS, statement_cache_size=256)
             seconds = []
             for phase in phases:
                 begin = time.perf_counter()

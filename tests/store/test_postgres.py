@@ -2,14 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 import pytest
 
 from ffrtmp.domain import errors, spec
 from ffrtmp.domain.errors import Code
+from ffrtmp.domain.states import JobState
+from ffrtmp.store import statements
+from ffrtmp.store.interface import JobFilter
+from ffrtmp.store.ops import read
 from ffrtmp.store.postgres import PostgresStore
+from ffrtmp.store.postgres_tx import Connection
+from ffrtmp.store.statements import Dialect
 from ffrtmp.testing import factories
 from ffrtmp.testing.world import Agent, NoWait, World
 
@@ -166,4 +172,41 @@ async def test_limits_are_set_on_every_session(masters: list[PostgresStore], dat
     connection = await masters[0]._connect()
     assert await connection.fetchval("SHOW statement_timeout") == "15s"
     assert await connection.fetchval("SHOW synchronous_commit") == "on"
+    await connection.close()
+
+
+async def _plan(connection: Connection, text: str, values: Sequence[object]) -> str:
+    literals = ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in values)
+    await connection.execute(f"PREPARE one AS {text}")
+    rows = await connection.fetch(f"EXPLAIN EXECUTE one ({literals})")
+    await connection.execute("DEALLOCATE one")
+    return "\n".join(row[0] for row in rows)
+
+
+async def test_walks_use_an_index(masters: list[PostgresStore]) -> None:
+    """Each single filter, and the tail of the history, is one walk along one index: nothing is sorted or scanned."""
+    await World(masters[0]).submit()
+    connection = await masters[0]._connect()
+    filters: list[tuple[JobFilter, JobState | None]] = [
+        (JobFilter(), None),
+        (JobFilter(), JobState.QUEUED),
+        (JobFilter(queue=spec.Queue.LIVE), None),
+        (JobFilter(priority=spec.Priority.LOW), None),
+        (JobFilter(engine=spec.Engine.FFMPEG), None),
+        (JobFilter(scenario="x"), None),
+        (JobFilter(node_id="n"), None),
+        (JobFilter(tags={"a": "b"}), None),
+    ]
+    plans = []
+    for which, state in filters:
+        more, values = read._filters(which, state)
+        statement = statements.variant(Dialect.POSTGRES, "job_page", more)
+        plans.append(await _plan(connection, statement.text, statement.values({**values, "before": 9, "count": 9})))
+    values = {"after": 1, "count": 9, "node_id": "n", "job_id": "j", "class_id": 1, "now": 1}
+    for name in ("events_after", "events_of_node", "events_of_job", "ready_candidates", "delayed_due"):
+        statement = statements.load(Dialect.POSTGRES)[name]
+        plans.append(await _plan(connection, statement.text, statement.values(values)))
+    for plan in plans:
+        assert "Sort" not in plan, plan
+        assert "Seq Scan" not in plan, plan
     await connection.close()

@@ -22,15 +22,13 @@ T = TypeVar("T")
 _OLDEST_SERVER = 14  # the oldest that PostgreSQL's own policy supports
 _READERS = 4
 _MIGRATION_LOCK = 0x66667274  # "ffrt": masters that start together upgrade one after another
+#: All that we ask is found by key. The planner must not think otherwise while the tables are small or their statistics old: a plan
+#: is kept, and a scan that was right for a hundred rows is not for a million.
 _SETTINGS = {
     "application_name": "ffrtmp",
     "statement_timeout": "15000",
     "idle_in_transaction_session_timeout": "15000",
     "jit": "off",
-}
-#: What writes finds its rows by key. The planner must not think otherwise while the tables are still small, for its plans are kept.
-_WRITER_SETTINGS = {
-    **_SETTINGS,
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -52,7 +50,7 @@ class PostgresStore(BaseStore):
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     def describe(self) -> str:
-        return f"PostgreSQL {self._version}, {_without_secrets(self._dsn)}"
+        return f"PostgreSQL {self._version or '(not connected)'}, {_without_secrets(self._dsn)}"
 
     async def open(self) -> None:
         """Raises SchemaTooNew, NotOurs, or Unavailable with what the server said."""
@@ -93,7 +91,7 @@ class PostgresStore(BaseStore):
     async def _connect(self) -> Connection:
         connection = await asyncpg.connect(
             self._dsn,
-            server_settings=_WRITER_SETTINGS,
+            server_settings=_SETTINGS,
             command_timeout=_ANSWER_SECONDS,
             timeout=10,
             statement_cache_size=256,

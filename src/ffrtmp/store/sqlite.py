@@ -76,6 +76,8 @@ class SqliteStore(BaseStore):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         sqlite_guard.refuse_network(self.path)
         self._lock = sqlite_guard.lock(self.path)
+        # for its owner only: it holds what users submitted; the files beside it get the same mode
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._connection = self._connect()
         upgrade(self._connection, str(self.path), self._now())
 

@@ -83,7 +83,8 @@ class Writer:
         if not batch:
             return
         answers = self._try([pending.call for pending in batch])
-        self._loop.call_soon_threadsafe(commit.deliver, batch, answers)
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody is left to hear of it
+            self._loop.call_soon_threadsafe(commit.deliver, batch, answers)
 
     def _try(self, calls: Sequence[Any]) -> list[Any]:
         try:

@@ -4,9 +4,9 @@ FROM events e LEFT JOIN jobs j ON j.seq = e.job_seq
 WHERE e.seq > :after ORDER BY e.seq LIMIT :count;
 
 -- name: events_of_job
-SELECT e.seq, e.at, e.kind, j.id, e.task_id, e.attempt_id, e.node_id, e.data
-FROM jobs j JOIN events e ON e.job_seq = j.seq
-WHERE j.id = :job_id AND e.seq > :after ORDER BY e.seq LIMIT :count;
+SELECT e.seq, e.at, e.kind, CAST(:job_id AS text), e.task_id, e.attempt_id, e.node_id, e.data
+FROM events e
+WHERE e.job_seq = (SELECT seq FROM jobs WHERE id = :job_id) AND e.seq > :after ORDER BY e.seq LIMIT :count;
 
 -- name: events_of_node
 SELECT e.seq, e.at, e.kind, j.id, e.task_id, e.attempt_id, e.node_id, e.data
