@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import asyncpg
 import pytest
@@ -17,6 +19,7 @@ from ffrtmp.store.postgres import PostgresStore
 from ffrtmp.store.postgres_tx import Connection
 from ffrtmp.store.statements import Dialect
 from ffrtmp.testing import factories
+from ffrtmp.testing.story import DEEDS, Player, check
 from ffrtmp.testing.world import Agent, NoWait, World
 
 KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -99,6 +102,28 @@ async def test_masters_do_not_wait_for_one_another_in_a_circle(masters: list[Pos
             with contextlib.suppress(errors.Conflict):
                 await agent.fail(grant.attempt_id, Code.CANCELED)
     assert await masters[0].depths() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_two_masters_keep_the_books_and_never_lock_each_other_out(
+    masters: list[PostgresStore], database: str, seed: int
+) -> None:
+    rng = random.Random(seed)
+    admin = await asyncpg.connect(database)
+
+    async def sql(text: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await admin.fetch(text)]
+
+    players = [Player(World(store), rng) for store in masters]
+    for player in players[1:]:  # the same jobs, agents and attempts, through another master
+        player.jobs, player.agents, player.held = players[0].jobs, players[0].agents, players[0].held
+    for _ in range(30):
+        for agent in players[0].agents:
+            agent.store = rng.choice(masters)
+        await asyncio.gather(*(rng.choice(players).do(rng.choice(DEEDS)) for _ in range(12)))
+    await check(masters[0], sql)
+    assert await sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [(0,)]
+    await admin.close()
 
 
 async def test_a_tail_of_the_history_skips_nothing(masters: list[PostgresStore], database: str) -> None:
