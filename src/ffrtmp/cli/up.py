@@ -91,7 +91,8 @@ async def _up(folder: Path, port: int, roots: tuple[Path, ...], slots: int | str
         agent = await programs.start(
             "agent",
             ["--register", "--master", url, "--max-concurrent-jobs", str(slots), "--work-dir", str(folder / "work"),
-             "--metrics-port", str(9091 if free(9091) else 0), *(f"--media-root={root.resolve()}" for root in roots)],
+             "--metrics-host", "127.0.0.1", "--metrics-port", str(9091 if free(9091) else 0),
+             *(f"--media-root={root.resolve()}" for root in roots)],
         )  # fmt: skip
         _tell(master, agent, url, roots, folder if temporary else None)
         ended = await programs.until_one_ends()
