@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import uuid_utils
@@ -35,6 +36,7 @@ class Master:
         self.dispatcher = dispatch.Dispatcher(store, self.classes, clock=clock)
         self.artifacts = artifacts.Artifacts(settings.artifacts_dir)
         self.metrics = metrics.Registry(metrics.MASTER)
+        self.traffic = Traffic()
         self.events = EventHub()
         self.clock = clock
         self.rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
@@ -44,19 +46,29 @@ class Master:
         self.sweep_soon = asyncio.Event()  #: a retry was scheduled: the promote sweep looks when it is due
 
 
+class Traffic:
+    """Requests and bytes of the API, as plain integers: this is counted at every request."""
+
+    def __init__(self) -> None:
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.requests: Counter[tuple[str, int]] = Counter()  #: (route, class of the status: 2 for 2xx)
+
+
 class EventHub:
     """Wakes event streams when something was committed here. They read from the store; this only says when."""
 
     def __init__(self) -> None:
-        self._changed = asyncio.Event()
+        self._waiting: asyncio.Event | None = None
 
     def notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        if self._waiting is not None:
+            self._waiting.set()
+            self._waiting = None
 
     async def changed(self, timeout: float) -> None:
         """Return at the next change, or after `timeout` seconds."""
-        waiting = self._changed
+        waiting = self._waiting = self._waiting or asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
                 await waiting.wait()

@@ -5,6 +5,7 @@ the other everywhere else.
 """
 
 import datetime
+import functools
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from ffrtmp.domain import job as jobs
 from ffrtmp.domain import node as nodes
 from ffrtmp.domain.errors import Failure
 from ffrtmp.domain.job import Progress, Result, Verdict
+from ffrtmp.domain.states import JobState
 
 
 class _View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True): ...
@@ -242,9 +244,15 @@ def plain(value: Any) -> dict[str, Any]:
     return converted
 
 
+@functools.lru_cache(maxsize=1024)
+def _second(at_s: int) -> str:
+    return datetime.datetime.fromtimestamp(at_s, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def rfc3339(at_us: int) -> str:
     """µs since 1970 → `2026-01-05T12:00:00.123456Z`."""
-    return datetime.datetime.fromtimestamp(at_us / 1_000_000, datetime.UTC).isoformat().replace("+00:00", "Z")
+    at_s, rest = divmod(at_us, 1_000_000)
+    return f"{_second(at_s)}.{rest:06d}Z"
 
 
 def _maybe(at_us: int | None) -> str | None:
@@ -263,18 +271,18 @@ def failure_view(failure: Failure | None) -> FailureView | None:
 
 
 def job_view(job: jobs.Job) -> JobView:
-    done = job.state.value == "completed"
+    done = job.state is JobState.COMPLETED
     percent = job.progress.percent if job.progress and job.progress.percent is not None else 0.0
     return JobView(
         id=job.id,
         sequence_number=job.sequence_number,
-        state=job.state.value,
-        status=job.state.value,
+        state=job.state,
+        status=job.state,
         scenario=job.scenario,
         confidence=job.confidence,
-        engine=job.engine.value,
-        queue=job.queue.value,
-        priority=job.priority.value,
+        engine=job.engine,
+        queue=job.queue,
+        priority=job.priority,
         parameters=msgspec.json.decode(job.parameters),
         created_at=rfc3339(job.created_at),
         updated_at=rfc3339(job.updated_at),

@@ -66,6 +66,11 @@ class PostgresTx:
             return _changed(await self._connection.execute(text, *map(list, zip(*rows, strict=True))))
         return sum([_changed(await self._connection.execute(statement.text, *row)) for row in rows])
 
+    async def insert_jobs(self, jobs: Sequence[Any]) -> None:
+        numbers = dict(map(tuple, await self.each("job_insert", jobs)))
+        for one in jobs:
+            one.seq = numbers[one.id]
+
     async def _over_arrays(self, statement: Statement) -> str | None:
         if statement.name not in _ARRAYS:
             prepared = await self._connection.prepare(statement.text)

@@ -91,7 +91,7 @@ class SqliteStore(BaseStore):
             "busy_timeout=10000",
             "temp_store=MEMORY",
             "cache_size=-16384",
-            "wal_autocheckpoint=4000",
+            "wal_autocheckpoint=16384",  # pages, 64 MB: a page that many commits touched is copied once
             "journal_size_limit=67108864",
         ):
             connection.execute(f"PRAGMA {pragma}")

@@ -1,7 +1,8 @@
 """A transaction on a SQLite connection."""
 
+import itertools
 import sqlite3
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ class SqliteTx:
         self._connection = connection
         self._clock_us = clock_us
         self._statements = statements.load(Dialect.SQLITE)
+        self._last_number: int | None = None  #: of jobs: this is the only writer, so it counts for itself
 
     async def now(self) -> int:
         return self._clock_us()
@@ -46,18 +48,39 @@ class SqliteTx:
         return self._connection.execute(statement.text, statement.values(values))
 
     async def each(self, name: str, objects: Sequence[Any]) -> Sequence[Any]:
-        statement = self._statements[name]
-        execute, text, fields = self._connection.execute, statement.text, statement.fields
         found: list[Any] = []
-        for one in objects:
-            found += execute(text, fields(one))
+        for cursor in self._steps(name, objects):
+            found += cursor
         return found
 
     async def change(self, name: str, objects: Sequence[Any]) -> int:
-        if not objects:
-            return 0
+        return sum(cursor.rowcount for cursor in self._steps(name, objects))
+
+    async def insert_jobs(self, jobs: Sequence[Any]) -> None:
+        if self._last_number is None:
+            (self._last_number,) = await self.one("job_last_number")
+        for one in jobs:
+            self._last_number += 1
+            one.seq = self._last_number
+        await self.change("job_insert", jobs)
+
+    def _steps(self, name: str, objects: Sequence[Any]) -> Iterator[sqlite3.Cursor]:
+        """The statement over all objects: inserts many rows at a time, everything else row by row."""
         statement = self._statements[name]
-        return self._connection.executemany(statement.text, map(statement.fields, objects)).rowcount
+        execute, fields = self._connection.execute, statement.fields
+        start = 0
+        for count in _STEPS:
+            text = statements.for_rows(statement.text, len(statement.params), count) if count > 1 else statement.text
+            if text is None:
+                continue
+            while len(objects) - start >= count:
+                rows = map(fields, objects[start : start + count])
+                yield execute(text, tuple(itertools.chain.from_iterable(rows)))
+                start += count
+
+
+#: rows of one step, largest first: few distinct texts, so that all of them stay prepared
+_STEPS = (64, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -140,6 +140,26 @@ def over_arrays(text: str, types: Sequence[str]) -> str | None:
     return None
 
 
+_SQLITE_PLACE = re.compile(r"\?(\d+)")
+
+
+@functools.cache
+def for_rows(text: str, params: int, count: int) -> str | None:
+    """A SQLite INSERT of one row → the same for `count` rows, whose values follow one another. None: it is no INSERT of values.
+
+    One step instead of one per row. Each step gives the interpreter's lock away and has to win it back from a busy event loop,
+    which costs more than the insert.
+    """
+    found = _INSERT.search(text)
+    if found is None or not text.startswith("INSERT"):
+        return None
+    groups = (
+        "(" + _SQLITE_PLACE.sub(lambda match, at=row * params: f"?{int(match[1]) + at}", found[1]) + ")"
+        for row in range(count)
+    )
+    return text[: found.start()] + "VALUES " + ", ".join(groups) + text[found.end() :]
+
+
 @functools.cache
 def load(dialect: Dialect) -> Mapping[str, Statement]:
     """All statements of a database, by name."""

@@ -31,5 +31,8 @@ class Tx(Protocol):
     async def change(self, name: str, objects: Sequence[Any]) -> int:
         """Like `each`, for statements without rows: how many rows changed altogether."""
 
+    async def insert_jobs(self, jobs: Sequence[Any]) -> None:
+        """`job_insert` for each, and their numbers into their `seq`. A number is never given twice, also when this is undone."""
+
     async def variant(self, name: str, more: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> Sequence[Row]:
         """A statement with parts of the store's own making: see `statements.variant`."""

@@ -30,7 +30,9 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    sampled: bool = False  #: not counted in this program: read from the store at each scrape
+    sampled: bool = (
+        False  #: read at each scrape from where it is kept: the store's counters, or plain integers on hot paths
+    )
 
 
 #: seconds, from a short clip's to a feature film's hours
@@ -62,12 +64,14 @@ MASTER: tuple[Metric, ...] = (
     Metric(
         name="scheduler_http_bandwidth_bytes_total",
         kind=Kind.COUNTER,
+        sampled=True,
         labels=("direction",),
         help="Bytes through the API, uploads and downloads included, by direction (in, out).",
     ),
     Metric(
         name="ffrtmp_http_requests_total",
         kind=Kind.COUNTER,
+        sampled=True,
         labels=("route", "status"),
         help="API requests, by route and class of the status (2xx, 4xx, …).",
     ),

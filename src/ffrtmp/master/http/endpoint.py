@@ -54,12 +54,8 @@ class Endpoint:
         self._route = route
         self._reads = route.body is not None and not route.raw_body
         self._query = frozenset(query.name for query in route.query)
-        requests = "ffrtmp_http_requests_total"
-        self._counted = {
-            kind: master.metrics.counter(requests, f"{route.method} {route.path}", f"{kind}xx") for kind in range(1, 6)
-        }
-        self._in = master.metrics.counter("scheduler_http_bandwidth_bytes_total", "in")
-        self._out = master.metrics.counter("scheduler_http_bandwidth_bytes_total", "out")
+        self._name = f"{route.method} {route.path}"
+        self._keys = tuple((self._name, kind) for kind in range(6))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(self._master, scope, receive)
@@ -71,10 +67,10 @@ class Endpoint:
         except Disconnected:
             return  # nobody is left to answer
         finally:
-            self._in.inc(call.bytes_in)
+            self._master.traffic.bytes_in += call.bytes_in
         status, headers, body = answer
-        self._counted[status // 100].inc()
-        self._out.inc(len(body))
+        self._master.traffic.requests[self._keys[status // 100]] += 1
+        self._master.traffic.bytes_out += len(body)
         headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body if self._route.method != "HEAD" else b""})
@@ -96,7 +92,7 @@ class Endpoint:
         except Disconnected:
             raise
         except Exception:
-            self._master.log.exception("a request failed", route=f"{self._route.method} {self._route.path}")
+            self._master.log.exception("a request failed", route=self._name)
             return self._problem(
                 errors.FfrtmpError("The master failed on this request; its log says why.", code="internal")
             )
@@ -135,9 +131,9 @@ class Endpoint:
     def _counting(self, send: Send) -> Send:
         async def counted(message: Any) -> None:
             if message["type"] == "http.response.start":
-                self._counted[message["status"] // 100].inc()
+                self._master.traffic.requests[self._keys[message["status"] // 100]] += 1
             elif message["type"] == "http.response.body":
-                self._out.inc(len(message.get("body", b"")))
+                self._master.traffic.bytes_out += len(message.get("body", b""))
             await send(message)
 
         return counted

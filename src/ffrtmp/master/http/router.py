@@ -70,14 +70,30 @@ def application(master: Master, routes: Sequence[Route], *, schema: bool) -> Any
     for route in routes:
         for path in (route.path, *route.aliases):
             by_path.setdefault(path, {})[route.method] = Endpoint(master, route)
-    # literal paths before patterns: /jobs/next is not a job's name
-    ordered = sorted(by_path.items(), key=lambda item: "{" in item[0])
     table: list[starlette.routing.BaseRoute] = [
-        starlette.routing.Route(path, _Methods(endpoints)) for path, endpoints in ordered
+        starlette.routing.Route(path, _Methods(endpoints)) for path, endpoints in by_path.items() if "{" in path
     ]
     if schema:
         table.append(starlette.routing.Route("/schema", _Schema(routes)))
     app = Starlette(routes=table)
     app.router.redirect_slashes = False
     app.router.default = _nothing
-    return app.router
+    # literal paths before patterns: /jobs/next is not a job's name
+    literal = {path: _Methods(endpoints) for path, endpoints in by_path.items() if "{" not in path}
+    return _Front(literal, app.router)
+
+
+class _Front:
+    """A look-up for the paths that are literal, the busiest among them; Starlette matches the rest."""
+
+    def __init__(self, literal: dict[str, _Methods], rest: Any) -> None:
+        self._literal = literal
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._literal.get(scope["path"])
+        if found is None:
+            await self._rest(scope, receive, send)
+            return
+        scope["path_params"] = {}
+        await found(scope, receive, send)

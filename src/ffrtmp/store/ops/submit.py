@@ -175,9 +175,7 @@ async def _insert(unit: Unit, new: Sequence[job.NewJob], uploads: Sequence[str |
     class_ids = await _class_ids(unit, new)
     at = unit.now
     inserted = [_job_row(one, at) for one in new]
-    numbers = dict(map(tuple, await unit.tx.each("job_insert", inserted)))
-    for row in inserted:
-        row.seq = numbers[row.id]
+    await unit.tx.insert_jobs(inserted)
     await unit.tx.change("job_doc_insert", inserted)
     rest = _Batch()
     for one, row, upload in zip(new, inserted, uploads, strict=True):

@@ -11,13 +11,6 @@ FROM jobs WHERE seq {{in seqs bigint}} ORDER BY seq {{lock_free}};
 -- name: job_refs
 SELECT id, seq FROM jobs WHERE id {{in ids text}} OR seq {{in seqs bigint}};
 
--- name: job_insert
-INSERT INTO jobs (id, state, scenario, confidence, engine, queue, priority, retry_of, keyed, max_retries, task_count,
-                  head_start_us, created_at, updated_at)
-VALUES (:id, :state, :scenario, :confidence, :engine, :queue, :priority, :retry_of, :keyed, :max_retries, :task_count,
-        :head_start_us, :at, :at)
-RETURNING id, seq;
-
 -- name: job_doc_insert
 INSERT INTO job_docs (job_seq, parameters, spec, tags) VALUES (:seq, :parameters, :spec, :tags);
 
