@@ -115,7 +115,8 @@ def test_triggers_know_every_terminal_state(dialect: Dialect) -> None:
 
 
 def test_both_databases_have_the_same_statements() -> None:
-    assert set(statements.load(Dialect.SQLITE)) == set(statements.load(Dialect.POSTGRES))
+    counted_by_the_writer = {"job_last_number"}  # PostgreSQL gives the numbers itself
+    assert set(statements.load(Dialect.SQLITE)) == set(statements.load(Dialect.POSTGRES)) | counted_by_the_writer
 
 
 def test_every_statement_is_used() -> None:
