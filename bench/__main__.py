@@ -6,9 +6,9 @@
 import asyncio
 import sys
 
-from bench import api, dispatch, overhead, report, scale
+from bench import api, dispatch, overhead, report, scale, store
 
-SECTIONS = {"api": api.run, "dispatch": dispatch.run, "overhead": overhead.run, "scale": scale.run}
+SECTIONS = {"store": store.run, "api": api.run, "dispatch": dispatch.run, "overhead": overhead.run, "scale": scale.run}
 
 
 def main() -> int:

@@ -68,7 +68,9 @@ async def run(*, quick: bool = False) -> str:
             port = urlsplit(farm.url).port or 0
             async with _bare(Path(place) / "answer") as bare_port:
                 for connections in (1, 64):
-                    ours, bare, p99 = [], [], []
+                    ours: list[float] = []
+                    bare: list[float] = []
+                    p99: list[float] = []
                     for _ in range(runs):
                         for target, rates in ((port, ours), (bare_port, bare)):
                             found = await load(target, connections, seconds, _request(_BODY))
