@@ -37,8 +37,15 @@ class Writer:
         self._make_unit = make_unit
         self._committed = committed
         self._loop = loop
-        self._queue: queue.SimpleQueue[commit.Pending | None] = queue.SimpleQueue()
+        #: batches for the thread; None ends it
+        self._queue: queue.SimpleQueue[list[commit.Pending] | None] = queue.SimpleQueue()
+        # The rest belongs to the loop. The thread is handed whole batches, so that it is woken once for each: waking it for every
+        # call makes both threads fight for the interpreter's lock, which costs more than the inserts.
+        self._waiting: deque[commit.Pending] = deque()
         self._bulk: deque[commit.Pending] = deque()
+        self._bulk_next = False
+        self._writing = False
+        self._idle: asyncio.Future[None] | None = None
         self._thread = threading.Thread(target=self._work, name="ffrtmp-store-writer", daemon=True)
         self._closed = False
 
@@ -49,42 +56,47 @@ class Writer:
         if self._closed:
             raise errors.Unavailable("The store is closed.")
         pending = commit.Pending(call, self._loop.create_future())
-        self._queue.put(pending)
+        (self._bulk if commit.is_bulk(pending) else self._waiting).append(pending)
+        if not self._writing:
+            self._writing = True
+            # after what else the loop has at hand: calls of one turn go together
+            self._loop.call_soon(self._hand_over)
         return await pending.future
+
+    def _hand_over(self) -> None:
+        """Bulk work goes alone, in turn with the rest: neither waits for more than one batch of the other."""
+        self._bulk_next = not self._bulk_next
+        if self._bulk and (self._bulk_next or not self._waiting):
+            self._queue.put([self._bulk.popleft()])
+        elif self._waiting:
+            self._queue.put(commit.take(self._waiting))
+        else:
+            self._writing = False
+            if self._idle is not None:
+                self._idle.set_result(None)
+
+    def _written(self, batch: Sequence[commit.Pending], answers: Sequence[Any]) -> None:
+        self._hand_over()  # first, so that the thread works on while the answers go out
+        commit.deliver(batch, answers)
 
     async def stop(self) -> None:
         """Writes what was queued, then ends the thread."""
         self._closed = True
+        if self._writing:
+            self._idle = self._loop.create_future()
+            await self._idle
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _work(self) -> None:
-        stopping = False
-        while not stopping or self._bulk:
-            batch: list[commit.Pending] = []
-            with contextlib.suppress(queue.Empty):
-                while len(batch) < commit.BATCH and not stopping:
-                    pending = self._queue.get(block=not batch and not self._bulk)
-                    if pending is None:
-                        stopping = True
-                    elif commit.is_bulk(pending):
-                        self._bulk.append(pending)
-                        if not batch:
-                            break
-                    else:
-                        batch.append(pending)
-            if batch:
-                self._commit(batch)
-            if self._bulk:
-                self._commit([self._bulk.popleft()])
+        while (batch := self._queue.get()) is not None:
+            self._commit(batch)
 
     def _commit(self, batch: Sequence[commit.Pending]) -> None:
         batch = commit.wanted(batch)
-        if not batch:
-            return
-        answers = self._try([pending.call for pending in batch])
+        answers = self._try([pending.call for pending in batch]) if batch else []
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody is left to hear of it
-            self._loop.call_soon_threadsafe(commit.deliver, batch, answers)
+            self._loop.call_soon_threadsafe(self._written, batch, answers)
 
     def _try(self, calls: Sequence[Any]) -> list[Any]:
         try:
