@@ -27,10 +27,11 @@ _raw_batch = msgspec.json.Decoder(_RawBatch)
 
 
 @functools.lru_cache(maxsize=256)
-def _understood(raw: bytes) -> tuple[bodies.SubmitBody, spec.Spec, bytes]:
+def _understood(raw: bytes) -> tuple[bodies.SubmitBody, spec.Spec, graph.Payload, bytes]:
     """Farms submit the same body again and again; all of this is a pure function of its bytes."""
     body = bodies.parse(bodies.SubmitBody, raw)
-    return body, resolve.resolve(body), bytes(_raw.decode(raw).parameters)
+    what = resolve.resolve(body)
+    return body, what, graph.payload(what), bytes(_raw.decode(raw).parameters)
 
 
 def check(raw: bytes) -> spec.Spec:
@@ -39,7 +40,7 @@ def check(raw: bytes) -> spec.Spec:
 
 
 async def submit(master: context.Master, raw: bytes, *, idempotency_key: str | None) -> interface.Submitted:
-    body, what, parameters = _understood(raw)
+    body, _, what, parameters = _understood(raw)
     new = _plan(master, body, what, parameters, idempotency_key=idempotency_key, raw=raw)
     return await _store(master, new)
 
@@ -56,7 +57,7 @@ async def submit_batch(master: context.Master, raw: bytes, *, idempotency_key: s
             faults += [errors.Fault(f"jobs.{index}.{fault.path}", fault.message, fault.code) for fault in error.faults]
             continue
         key = f"{idempotency_key}#{index}" if idempotency_key else None
-        planned.append(_plan(master, body, what, bytes(sent.parameters), idempotency_key=key, raw=raw))
+        planned.append(_plan(master, body, graph.payload(what), bytes(sent.parameters), idempotency_key=key, raw=raw))
     if faults:
         raise errors.InvalidInput("No job of the batch was taken; see `errors`.", faults=faults)
     return [await _store(master, new) for new in planned]
@@ -69,9 +70,8 @@ async def retry(master: context.Master, ref: str, *, idempotency_key: str | None
         raise errors.Conflict(f"Job {ref} is {old.state}; only a job that is over can be retried.", state=old.state)
     if old.state is states.JobState.COMPLETED:
         raise errors.Conflict(f"Job {ref} completed; submit it again if you want its output anew.", state=old.state)
-    what = msgspec.json.decode(old.spec, type=spec.Spec)
     new = graph.plan(
-        what,
+        graph.payload(msgspec.json.decode(old.spec, type=spec.Spec)),
         scenario=old.scenario,
         confidence=old.confidence,
         engine=old.engine,
@@ -92,7 +92,7 @@ async def retry(master: context.Master, ref: str, *, idempotency_key: str | None
 def _plan(
     master: context.Master,
     body: bodies.SubmitBody,
-    what: spec.Spec,
+    what: graph.Payload,
     parameters: bytes,
     *,
     idempotency_key: str | None,
@@ -102,7 +102,7 @@ def _plan(
         what,
         scenario=body.scenario,
         confidence=body.confidence,
-        engine=what.requires.engine,
+        engine=resolve.engine(body),
         queue=body.queue,
         priority=body.priority,
         parameters=parameters,

@@ -10,8 +10,19 @@ from ffrtmp.domain import job, spec
 _encoder = msgspec.json.Encoder()
 
 
+class Payload(msgspec.Struct, frozen=True):
+    """A spec as it is stored and sent. Made once for submissions that are equal."""
+
+    spec: bytes
+    requires_key: str
+
+
+def payload(what: spec.Spec) -> Payload:
+    return Payload(_encoder.encode(what), what.requires.key())
+
+
 def plan(
-    what: spec.Spec,
+    what: Payload,
     *,
     scenario: str,
     confidence: str,
@@ -28,7 +39,6 @@ def plan(
     body: bytes = b"",
 ) -> job.NewJob:
     """The job with its tasks, ready to be stored. `body` is hashed to recognise a repeat of `idempotency_key`."""
-    payload = _encoder.encode(what)
     return job.NewJob(
         id=new_id(),
         scenario=scenario,
@@ -37,13 +47,13 @@ def plan(
         queue=queue,
         priority=priority,
         parameters=parameters,
-        spec=payload,
+        spec=what.spec,
         tasks=(
             job.NewTask(
                 id=new_id(),
                 kind=job.TaskKind.ENCODE,
-                requires_key=what.requires.key(),
-                payload=payload,
+                requires_key=what.requires_key,
+                payload=what.spec,
             ),
         ),
         head_start_us=head_start_us,

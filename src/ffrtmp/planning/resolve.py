@@ -49,7 +49,7 @@ def resolve(body: bodies.SubmitBody) -> spec.Spec:
         raise errors.InvalidInput(_SUMMARY if len(faults.found) > 1 else None, faults=faults.found)
     rate = _rate(given, codec, faults, decisions)
     _picture(given, codec, faults)
-    audio = _audio(given, container, faults)
+    audio = _audio(given, container, source.kind, faults)
     if faults.found:
         raise errors.InvalidInput(_SUMMARY if len(faults.found) > 1 else None, faults=faults.found)
 
@@ -87,7 +87,7 @@ def resolve(body: bodies.SubmitBody) -> spec.Spec:
             max_disk_bytes=_megabytes(given.resource_limits.max_disk_mb),
         ),
         requires=spec.Requires(
-            engine=_engine(body),
+            engine=engine(body),
             codec=codec,
             container=container,
             encoder=given.requires.encoder,
@@ -108,7 +108,7 @@ def _megabytes(value: int | None) -> int | None:
     return None if value is None else value * 1024 * 1024
 
 
-def _engine(body: bodies.SubmitBody) -> spec.Engine:
+def engine(body: bodies.SubmitBody) -> spec.Engine:
     """The reference's CLI sends `parameters.engine` beside `engine`; the outer one counts unless it says nothing."""
     return body.engine if body.engine is not spec.Engine.AUTO else body.parameters.engine or spec.Engine.AUTO
 
@@ -226,13 +226,29 @@ def _picture(given: bodies.ParametersBody, codec: spec.Codec, faults: _Faults) -
         faults.add("resolution", f"{size} has an odd side, which 4:2:0 video cannot have; nearest is {even}")
 
 
-def _audio(given: bodies.ParametersBody, container: spec.Container, faults: _Faults) -> spec.Audio:
+def _audio(
+    given: bodies.ParametersBody, container: spec.Container, kind: spec.InputKind, faults: _Faults
+) -> spec.Audio:
     asked = given.audio or bodies.AudioBody()
     taken = spec.CONTAINER_AUDIO[container]
     encoded = {spec.AudioCodec.AAC, spec.AudioCodec.OPUS}
     if asked.codec in encoded and asked.codec not in taken:
         able = ", ".join(sorted(taken))
         faults.add("audio.codec", f"{container} cannot hold {asked.codec}; it holds {able}", "unsupported_combination")
+    cut = kind is not spec.InputKind.GENERATE and (given.start > 0 or given.duration is not None)
+    if asked.codec is spec.AudioCodec.COPY and cut:
+        faults.add(
+            "audio.codec",
+            "copied audio cannot be cut exactly at start and duration; leave it out (auto), or name a codec",
+            "unsupported_combination",
+        )
+    most = spec.CONTAINER_CHANNELS[container]
+    if asked.channels is not None and asked.channels > most:
+        faults.add(
+            "audio.channels",
+            f"{container} takes at most {most} channels, not {asked.channels}",
+            "unsupported_combination",
+        )
     if asked.codec in (spec.AudioCodec.COPY, spec.AudioCodec.NONE) and (asked.bitrate or asked.channels):
         faults.add("audio", f"bitrate and channels do not go with codec {asked.codec}", "conflicting_fields")
     if asked.bitrate is not None and not 6_000 <= asked.bitrate <= 1_024_000:
