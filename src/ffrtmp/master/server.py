@@ -1,4 +1,4 @@
-"""uvicorn inside our own program: our signals, our sockets, the client's certificate in the scope."""
+"""uvicorn inside our own program: our signals, our sockets, our limits for slow clients."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,11 @@ from typing import Any
 import uvicorn
 
 from ffrtmp.domain import errors
+from ffrtmp.master.http.connection import Connection
 from ffrtmp.master.settings import MasterSettings
+
+#: uvicorn ticks ten times a second
+_TICKS_PER_CHECK = 10
 
 
 class Server(uvicorn.Server):
@@ -20,6 +24,13 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_PER_CHECK == 0:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.check()
+        return await super().on_tick(counter)
 
 
 def listen(host: str, port: int, flag: str) -> socket.socket:
@@ -53,7 +64,7 @@ def make(app: Any, *, grace_seconds: float) -> Server:
         uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -63,7 +74,6 @@ def make(app: Any, *, grace_seconds: float) -> Server:
             proxy_headers=False,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=max(1, round(grace_seconds)),
-            h11_max_incomplete_event_size=64 * 1024,
         )
     )
 
