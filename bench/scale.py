@@ -26,10 +26,12 @@ async def run(*, quick: bool = False) -> str:
     with tempfile.TemporaryDirectory() as place:
         async with programs.farm(Path(place)) as farm:
             master = await farm.master()
-            await farm.agent("a", master)
+            agent = await farm.agent("a", master)
             async with Client(farm.url) as client:
                 made = await client.submit({"parameters": {"codec": "h264", "duration": 1, "resolution": "160x90"}})
                 await _over(client, made.id)
+            whole = [agent.pid, *programs.descendants(agent.pid)]
+            idle = sum(psutil.Process(pid).memory_info().rss for pid in whole) / 1e6
             await farm.close()
             for size in sizes:
                 fill.finished(Path(place) / "master.db", size)
@@ -45,8 +47,10 @@ async def run(*, quick: bool = False) -> str:
         [f"`{name}`, ms", *(f"{value:.2f}" for value in values), f"{values[-1] / values[0]:.2f}"]
         for name, values in medians.items()
     ]
-    rows.append(["resident memory, MB", *(f"{value:.0f}" for value in memory), f"{memory[-1] / memory[0]:.2f}"])
-    return report.table(head, rows)
+    rows.append(
+        ["master's resident memory, MB", *(f"{value:.0f}" for value in memory), f"{memory[-1] / memory[0]:.2f}"]
+    )
+    return report.table(head, rows) + f"\n\nAn idle agent with its inspector: {idle:.0f} MB resident."
 
 
 async def _median_ms(http: httpx.AsyncClient, url: str) -> float:
