@@ -5,7 +5,6 @@ each live node is too and has a media root around both the input and the output.
 everywhere.
 """
 
-import ipaddress
 import os
 import socket
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ffrtmp.domain import spec
+from ffrtmp.domain import addresses, spec
 
 if TYPE_CHECKING:
     from ffrtmp.protocol.views import NodeView
@@ -21,16 +20,7 @@ if TYPE_CHECKING:
 
 def is_loopback(url: str) -> bool:
     """Whether a master's URL names this machine for sure."""
-    return _loopback(urlsplit(url).hostname or "")
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return addresses.is_loopback(urlsplit(url).hostname or "")
 
 
 def is_here(node: "NodeView", hostname: str) -> bool:
@@ -39,7 +29,7 @@ def is_here(node: "NodeView", hostname: str) -> bool:
         return node.name.lower() == hostname.lower()
     address = node.address if node.address.count(":") < 2 or "[" in node.address else f"[{node.address}]"
     host = urlsplit(address if "//" in address else f"//{address}").hostname or ""
-    return _loopback(host) or host.lower() == hostname.lower()
+    return addresses.is_loopback(host) or host.lower() == hostname.lower()
 
 
 def why_upload(

@@ -1,11 +1,10 @@
 """What a master is started with; `docs/cli.md` explains each setting."""
 
-import ipaddress
 from pathlib import Path
 
 import msgspec
 
-from ffrtmp.domain import errors
+from ffrtmp.domain import addresses, errors
 
 
 class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,16 +71,7 @@ class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise errors.InvalidInput("--mtls needs TLS; drop --no-tls.")
         if self.mtls and self.ca is None:
             raise errors.InvalidInput("--mtls needs --ca: the certificates that client certificates must chain to.")
-        if self.no_auth and not is_loopback(self.host):
+        if self.no_auth and not addresses.is_loopback(self.host):
             raise errors.InvalidInput(
                 f"--no-auth with --host {self.host} would let anyone on the network run jobs; add --host 127.0.0.1."
             )
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
