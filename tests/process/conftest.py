@@ -50,6 +50,21 @@ SOURCES: dict[str, tuple[str, ...]] = {
         *("-f", "lavfi", "-i", "sine=duration=1,aformat=channel_layouts=5.1(side)"),
         *(*_H264, "-c:a", "ac3"),
     ),
+    "joined.ts": (*_SIGHT, *_SOUND, *_H264, "-c:a", "aac"),  # put behind itself
+    "hole.mkv": (*_SIGHT, *_SOUND, "-af", "aselect='not(between(t,0.9,1.8))'", *_H264, "-c:a", "aac"),
+    "soon-silent.mp4": (*_SIGHT, "-f", "lavfi", "-i", "sine=duration=0.05", *_H264, "-c:a", "aac"),
+    "late-picture.ts": ("-itsoffset", "0.8", *_SIGHT, *_SOUND, *_H264, "-c:a", "aac"),
+    "8khz.mkv": (*_SIGHT, "-f", "lavfi", "-i", "sine=sample_rate=8000:duration=3", *_H264, "-c:a", "pcm_s16le"),
+    "raw.m2v": (*_SIGHT, "-c:v", "mpeg2video"),
+    "tilted.mp4": ("-display_rotation", "45", "-i", "{folder}/upright.mp4", "-c", "copy"),
+    "point.mkv": ("-f", "lavfi", "-i", "color=size=1x1:rate=25:duration=1", "-c:v", "ffv1"),
+    **{
+        f"{layout}.mkv": (
+            *(*_SIGHT, "-f", "lavfi", "-i", f"sine=duration=3,aformat=channel_layouts={layout}"),
+            *(*_H264, "-c:a", "flac"),
+        )
+        for layout in ("2.1", "4.0", "7.1")
+    },
     "audio.m4a": (*_SOUND, "-c:a", "aac"),
     "deep.mkv": (*_SIGHT, "-t", "1", "-pix_fmt", "yuv420p10le", "-c:v", "libx264", "-preset", "ultrafast"),
     "huge.avi": ("-f", "lavfi", "-i", "color=size=16000x16000", "-frames:v", "1", "-c:v", "mjpeg"),
@@ -75,6 +90,8 @@ def sources(found_tools, tmp_path_factory) -> Callable[[str], Path]:
                     source(Path(argument).name)
             command = [found_tools.ffmpeg, "-nostdin", "-v", "error", *arguments, str(path)]
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+            if name == "joined.ts":
+                path.write_bytes(2 * path.read_bytes())
         return path
 
     return source

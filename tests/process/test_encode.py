@@ -114,6 +114,43 @@ async def test_hard_sources(transcode, sources, name, shape):
     assert made.verdict.problems == []
 
 
+#: what fails by a wrong expectation only: each of these outputs is right
+PECULIAR = {
+    "a clock that jumps back": ("joined.ts", {}),
+    "… at 50 fps": ("joined.ts", {"fps": "50"}),
+    "… cut before the jump": ("joined.ts", {"start": 0.5, "duration": 1.2}),
+    "sound with a hole, cut where it is": ("hole.mkv", {"start": 0.5, "duration": 1.0}),
+    "sound that ends before the cut": ("soon-silent.mp4", {"start": 0.5, "duration": 1.0}),
+    "a picture that begins within the cut": ("late-picture.ts", {"start": 0.4, "duration": 0.8, "fps": "30"}),
+    "a low sample rate in ts": ("8khz.mkv", {"container": Container.TS}),
+    "raw, cut": ("raw.m2v", {"start": 0.33}),
+    "tilted": ("tilted.mp4", {}),
+    "one pixel": ("point.mkv", {}),
+    "2.1 to Opus": ("2.1.mkv", {"audio": Audio(codec=AudioCodec.OPUS)}),
+    "4.0 to Opus": ("4.0.mkv", {"audio": Audio(codec=AudioCodec.OPUS)}),
+    "5.1 to Opus of three channels": ("surround.mkv", {"audio": Audio(codec=AudioCodec.OPUS, channels=3)}),
+    "7.1 in ts": ("7.1.mkv", {"container": Container.TS}),
+}
+
+
+@pytest.mark.parametrize(("name", "parts"), PECULIAR.values(), ids=PECULIAR)
+async def test_peculiar_sources_pass(transcode, sources, name, parts):
+    made = await transcode(sources(name), **parts)
+    assert made.verdict.problems == []
+
+
+async def test_a_cut_beyond_a_jump_of_the_clock_is_refused(transcode, sources):
+    with pytest.raises(errors.TaskError, match=r"clock jumps at 3\.0\d+ s") as caught:
+        await transcode(sources("joined.ts"), start=0.5)
+    assert caught.value.failure.code is errors.Code.INPUT_INVALID
+
+
+async def test_sound_that_is_asked_for_but_is_not_in_the_cut(transcode, sources):
+    with pytest.raises(errors.TaskError, match="no audio between") as caught:
+        await transcode(sources("soon-silent.mp4"), start=0.5, audio=Audio(codec=AudioCodec.AAC))
+    assert caught.value.failure.code is errors.Code.NO_AUDIO_STREAM
+
+
 async def test_frames_keep_their_times(transcode, sources):
     """The times of a variable rate come out as they went in, in two containers."""
     path = sources("vfr.mp4")
@@ -196,6 +233,22 @@ SPOILT = {
     "silent": ("-an", "-c", "copy"),
     "damaged": None,
 }
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+async def test_damage_that_a_decoder_only_complains_of_does_not_pass(transcode, look, sources, threads, tmp_path):
+    """One slice's bytes are changed: the frame comes out, its damage hidden. With several threads too it is heard."""
+    made = await transcode(sources("bframes.mp4"), audio=Audio(codec=AudioCodec.NONE))
+    bad = tmp_path / "bad.mp4"
+    data = bytearray(made.path.read_bytes())
+    for at in range(len(data) // 3, len(data) // 3 + 400):
+        data[at] ^= 0x11
+    bad.write_bytes(data)
+    found = await look(bad, decode=True, threads=threads)
+    assert found.video[0].frames == 90
+    told = verify.judge(verify.expect(made.spec, made.source), made.spec, found)
+    assert any("decoding: h264: " in problem for problem in told.problems), told
+    assert all("0x" not in problem for problem in told.problems)
 
 
 @pytest.mark.parametrize("spoil", SPOILT)

@@ -23,6 +23,8 @@ from ffrtmp.telemetry import logs, metrics
 
 _log = logs.get("agent")
 
+#: decoding costs a twentieth of an encode: with these it is never what is waited for, and memory stays bounded
+_INSPECT_THREADS = 4
 #: trouble that waiting does not mend
 _FATAL = frozenset({"certificate_not_trusted", "client_certificate_required"})
 
@@ -132,7 +134,8 @@ async def _serve(
             work=work,
             inspector=inspector,
             master=one,
-            inspect_threads=max(1, cores() // settings.slots),
+            threads=settings.threads,
+            inspect_threads=min(max(1, cores() // settings.slots), _INSPECT_THREADS),
         )
         running.append(one)
         await warming

@@ -49,6 +49,13 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.max_concurrent_jobs)
 
     @property
+    def threads(self) -> int | None:
+        """That one engine may use; None: as many as it likes. With several slots twice its share of the cores: they stay busy
+        while a job is verified or published, but 16 slots do not run 16 times as many threads as there are cores."""
+        share = 2 * -(-cores() // self.slots)
+        return share if share < cores() else None
+
+    @property
     def roots(self) -> tuple[Path, ...]:
         """Absolute; links in them are the operator's choice and are followed."""
         return tuple(root.resolve() for root in (self.media_roots or (Path.cwd(),)))

@@ -34,6 +34,7 @@ _LOG_SECONDS = 5.0
 #: looking into a file may always take so long, and longer where the file is large or was slow to make
 _INSPECT_SECONDS = 600.0
 _SLOWEST_DISK_BYTES_PER_SECOND = 10_000_000
+_UNREADABLE = frozenset({Code.INPUT_MISSING, Code.INPUT_INVALID, Code.INPUT_TRUNCATED, Code.NO_VIDEO_STREAM})
 _SLOWEST_DECODE = 4.0  #: times as long as the encode took, or as the video lasts
 
 
@@ -54,6 +55,7 @@ class Kit(msgspec.Struct, frozen=True, kw_only=True):
     work: WorkDir
     inspector: Inspector
     master: Master
+    threads: int | None = None  #: of one engine; None: its own choice
     inspect_threads: int = 1
     sandbox: run.Sandbox = run.OFF
 
@@ -187,6 +189,7 @@ class Task:
             output_path=made,
             scratch=scratch,
             encoder=encoder,
+            threads=kit.threads,
         )
         progress = FfmpegProgress(expectation.frames, expectation.video_seconds, passes=len(commands))
         await self._encode(commands, progress)
@@ -317,12 +320,18 @@ class Task:
             return
         began = time.monotonic()
         longest = max(expectation.video_seconds or 0.0, self._made.wall_seconds or 0.0)
-        found = await self._kit.inspector.inspect(
-            made,
-            decode=True,
-            threads=self._kit.inspect_threads,
-            timeout_seconds=max(_INSPECT_SECONDS, _SLOWEST_DECODE * longest),
-        )
+        try:
+            found = await self._kit.inspector.inspect(
+                made,
+                decode=True,
+                threads=self._kit.inspect_threads,
+                timeout_seconds=max(_INSPECT_SECONDS, _SLOWEST_DECODE * longest),
+            )
+        except TaskError as error:
+            if error.failure.code in _UNREADABLE:
+                # the inspector does not know whose file it looks into: it calls every file an input
+                raise TaskError(Code.OUTPUT_INVALID, f"The output cannot be read: {error.failure.message}") from error
+            raise
         verdict: Verdict = verify.judge(expectation, self._spec, found)
         verdict = msgspec.structs.replace(verdict, seconds=round(time.monotonic() - began, 4))
         self._metrics["verify_cpu_seconds"] = round(found.cpu_seconds, 4)

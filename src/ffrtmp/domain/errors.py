@@ -173,7 +173,8 @@ class InvalidInput(FfrtmpError):
 
     def __init__(self, message: str | None = None, *, faults: Sequence[Fault] = (), code: str | None = None) -> None:
         if message is None and len(faults) == 1:
-            message = f"{faults[0].path}: {faults[0].message}"
+            fault = faults[0]
+            message = f"{fault.path}: {fault.message}" if fault.path else f"The body {fault.message}."
         if code is None and faults and len({fault.code for fault in faults}) == 1:
             code = faults[0].code
         super().__init__(message, code=code)

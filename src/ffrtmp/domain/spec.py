@@ -109,6 +109,13 @@ CONTAINER_AUDIO: dict[Container, frozenset[AudioCodec]] = {
     Container.WEBM: frozenset({AudioCodec.OPUS}),
     Container.TS: frozenset({AudioCodec.AAC, AudioCodec.OPUS}),
 }
+#: how many channels of sound that we encode a container takes
+CONTAINER_CHANNELS: dict[Container, int] = {
+    Container.MP4: 8,
+    Container.MKV: 8,
+    Container.WEBM: 8,
+    Container.TS: 6,
+}
 #: file name extension → container
 EXTENSIONS: dict[str, Container] = {
     ".mp4": Container.MP4,

@@ -15,6 +15,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)(i?)[bB]?")
 _SIZE_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
 _SPELT = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_RATE = re.compile(r"\d{1,9}(?:\.\d{1,9}|/\d{1,9})?")  # no exponents: `1e999999999` would take hours to expand
 _DIMENSIONS = re.compile(r"(\d{1,6})\s*[x×]\s*(\d{1,6})")
 _HEIGHT = re.compile(r"(\d{1,6})p?")
 #: NTSC rates are exact fractions (SMPTE 170M and ATSC A/53); people write them rounded.
@@ -45,9 +46,9 @@ def bitrate_bps(value: object) -> int:
         if value > 0 and value == value and value != float("inf"):
             return round(value)
     elif isinstance(value, str) and (match := _BITRATE.fullmatch(value.strip())):
-        bps: int = round(float(match[1]) * _BITRATE_FACTOR[match[2].lower()])
-        if bps > 0:
-            return bps
+        bps = float(match[1]) * _BITRATE_FACTOR[match[2].lower()]
+        if 0.5 < bps < float("inf"):
+            return round(bps)
     raise ValueError(f"{value!r} is not a bitrate; write it like 2M, 2500k or 2000000 (bits per second)")
 
 
@@ -56,9 +57,9 @@ def size_bytes(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        size: int = round(float(match[1]) * (1024 if match[3] else 1000) ** _SIZE_POWER[match[2].lower()])
-        if size > 0:
-            return size
+        size = float(match[1]) * (1024 if match[3] else 1000) ** _SIZE_POWER[match[2].lower()]
+        if 0.5 < size < float("inf"):
+            return round(size)
     raise ValueError(f"{value!r} is not a size; write it like 700M, 1.5GiB or a number of bytes")
 
 
@@ -66,7 +67,7 @@ def seconds(value: object) -> float:
     """`90`, `1:30`, `0:01:30.5`, `90s`, `1h30m` → seconds. Never negative."""
     result: float | None = None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        result = float(value)
+        result = float(value) if abs(value) < 1e18 else None  # an integer of any length may come from JSON
     elif isinstance(value, str):
         text = value.strip().lower()
         if match := _CLOCK.fullmatch(text):
@@ -88,6 +89,8 @@ def frame_rate(value: object) -> Fraction:
     try:
         if isinstance(value, str):
             text = value.strip().lower().removesuffix("fps").strip()
+            if not _RATE.fullmatch(text):
+                raise ValueError
             rate = _NTSC.get(text) or Fraction(text)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             rate = _NTSC.get(f"{value:g}") or Fraction(str(value))

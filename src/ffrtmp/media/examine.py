@@ -4,21 +4,18 @@ The index comes from the packet table, without decoding: it equals what a decode
 encoder marks as not shown are left out. With `decode`, everything is decoded and counted.
 """
 
-import contextlib
 import math
 import os
 import resource
 import stat
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import av
 import av.error
-import av.logging
 import msgspec
 from av.audio.stream import AudioStream as AvAudio
 from av.container import InputContainer
@@ -29,8 +26,9 @@ from av.video.stream import VideoStream as AvVideo
 
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code
-from ffrtmp.media import truncation, whitelist
+from ffrtmp.media import complaints, truncation, whitelist
 from ffrtmp.media.inspection import AudioStream, Inspection, Request, VideoStream, Window
+from ffrtmp.media.jumps import SteadyClock
 from ffrtmp.media.measure import Grid, Track
 from ffrtmp.media.measure import Window as Counted
 
@@ -41,6 +39,8 @@ _MAX_PROBLEMS = 8
 _ROUNDING_SECONDS = Fraction(2, 1_000_000)
 #: more packets than any decoder holds back before its first frame
 _FIRST_FRAME_PACKETS = 256
+#: of a demuxer (libavformat/avformat.h): AVFMT_TS_DISCONT, AVFMT_NOTIMESTAMPS
+_MAY_JUMP, _NO_TIMES = 0x0200, 0x0080
 
 
 def examine(request: Request) -> Inspection:
@@ -113,6 +113,16 @@ class _Look:
         self._tracks: dict[int, Track] = {}
         self._sound_end: dict[int, Fraction] = {}
         self._discarded: defaultdict[int, Fraction] = defaultdict(Fraction)
+        flags = container.format.flags
+        self._clock = SteadyClock() if flags & _MAY_JUMP and not request.decode else None
+        self._made_up = bool(flags & _NO_TIMES)
+        self._taken: tuple[Fraction, Fraction | None] | None = None
+        self._sound_taken: tuple[Fraction, Fraction] | None = None
+        self._steady_until: float | None = None
+        if request.window_start is not None:
+            begin = self._base + Fraction(request.window_start)
+            length = request.window_duration
+            self._taken = begin, None if length is None else begin + Fraction(length)
 
     def run(self, size_bytes: int) -> Inspection:
         for stream in (*self._videos, *self._audios):
@@ -135,6 +145,7 @@ class _Look:
             audio=[self._audio(stream) for stream in self._audios],
             chapters=len(self._container.chapters()),
             window=self._window(),
+            steady_until=self._steady_until,
             decoded=self._request.decode,
             problems=[f"{text} ({times} times)" if times > 1 else text for text, times in self._problems.items()],
         )
@@ -146,12 +157,12 @@ class _Look:
         assert isinstance(stream, AvVideo)
         rates = dict.fromkeys(rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate)
         counted = None
-        if (start := self._request.window_start) is not None:
-            begin = self._base + Fraction(start) - _ROUNDING_SECONDS
-            end = None
-            if self._request.window_duration is not None:
-                end = math.ceil((begin + Fraction(self._request.window_duration)) / time_base)
-            counted = Counted(math.ceil(begin / time_base), end)
+        if self._taken is not None:
+            begin, end = self._taken
+            counted = Counted(
+                math.ceil((begin - _ROUNDING_SECONDS) / time_base),
+                None if end is None else math.ceil((end - _ROUNDING_SECONDS) / time_base),
+            )
         return Track([Grid(rate, time_base) for rate in rates], counted)
 
     def _check_picture(self, stream: AvVideo) -> None:
@@ -180,11 +191,9 @@ class _Look:
                 for packet in self._container.demux(wanted):
                     self._index(packet)
                 return
-            with _complaints(self._request.threads == 1) as complaints:
+            with complaints.heard(self._problem):
                 for packet in self._container.demux(wanted):
                     self._decode(packet)
-            for _, name, message in complaints:
-                self._problem(f"{name}: {message.strip()}")
         except av.error.FFmpegError as error:
             self._problem(f"reading stopped: {error.strerror}")
 
@@ -199,10 +208,42 @@ class _Look:
             if stream.time_base is not None:
                 self._discarded[stream.index] += (packet.duration or 0) * stream.time_base
             return
-        pts = packet.pts
-        self._tracks[stream.index].add(pts, packet.duration or 0, packet.is_keyframe)
+        pts, duration, track = packet.pts, packet.duration or 0, self._tracks[stream.index]
+        shift = self._shift(packet, stream)
+        if self._steady_until is not None:
+            track.window_closed = True
+        elif stream is self._heard and pts is not None:
+            self._take_sound(packet.stream, pts, duration)
+        track.add(pts, duration, packet.is_keyframe, shift)
         if pts is not None and isinstance(stream, AvAudio):
-            self._heard_until(stream, pts, packet.duration or 0)
+            self._heard_until(stream, pts + shift, duration)
+
+    def _shift(self, packet: Packet, stream: Stream) -> int:
+        """What makes the clock steady where it jumps, in ticks. After the first jump no part can be chosen by its time."""
+        if self._clock is None or packet.dts is None or stream.time_base is None:
+            return 0
+        up, down = 1_000_000 * stream.time_base.numerator, stream.time_base.denominator
+        offset = self._clock.offset(stream.index, packet.dts * up // down, (packet.duration or 0) * up // down)
+        if offset == 0:
+            return 0
+        if self._clock.jumps and self._steady_until is None:
+            ends = [
+                (track.last + track.last_duration) * each.time_base
+                for each in (*self._videos, *self._audios)
+                if (track := self._tracks[each.index]).last is not None and each.time_base is not None
+            ]
+            self._steady_until = float(min(ends, default=Fraction(0)) - self._base)
+        return round(offset * down / up)
+
+    def _take_sound(self, stream: Stream, pts: int, duration: int) -> None:
+        """The first and the last moment of the sound within the part that is asked for."""
+        if self._taken is None or stream.time_base is None:
+            return
+        (begin, end), first, last = self._taken, pts * stream.time_base, (pts + duration) * stream.time_base
+        first, last = max(first, begin), last if end is None else min(last, end)
+        if first < last:
+            known = self._sound_taken or (first, last)
+            self._sound_taken = min(known[0], first), max(known[1], last)
 
     def _show(self, packet: Packet) -> None:
         """Decode up to the first frame: what a header says about the picture is not always so."""
@@ -305,8 +346,9 @@ class _Look:
             return None
         track = self._tracks[self._main.index]
         counted = track.window
-        if counted is None or track.untimed:
+        if counted is None or track.untimed or self._made_up:
             return None
+        sound = self._sound_taken
         return Window(
             start=start,
             duration=self._request.window_duration,
@@ -315,24 +357,9 @@ class _Look:
             last_pts=_seconds(counted.last, self._main),
             last_duration=float(counted.last_duration * (self._main.time_base or 0)),
             keyframe_pts=_seconds(counted.keyframe, self._main),
+            sound_first=None if sound is None else float(sound[0]),
+            sound_end=None if sound is None else float(sound[1]),
         )
-
-
-@contextlib.contextmanager
-def _complaints(listen: bool) -> Iterator[list[tuple[int, str, str]]]:
-    """What libav's decoders call errors: some damage shows nowhere else, because they hide it in the picture.
-
-    Only with a single thread: PyAV's way from a decoder's thread to Python can lock up.
-    """
-    if not listen:
-        yield []
-        return
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture(local=False) as messages:
-            yield messages
-    finally:
-        av.logging.set_level(None)
 
 
 def _seconds(ticks: int | None, stream: Stream) -> float | None:

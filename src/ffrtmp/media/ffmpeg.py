@@ -73,8 +73,7 @@ class _Job:
         self._stream = self._source.main_video if self._source else None
         self._timing = timing.plan(spec, self._source)
         self._picture = picture.plan(spec, self._stream)
-        heard = self._source.main_audio if self._source else None
-        self._audio = audio.plan(spec, heard, generated=self._generated)
+        self._audio = audio.plan(spec, self._source)
 
     def command(self, name: str, tail: list[str]) -> Command:
         limits = self._spec.limits

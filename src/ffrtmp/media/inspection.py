@@ -25,6 +25,8 @@ class Window(_Record, frozen=True):
     last_pts: float | None = None
     last_duration: float = 0.0
     keyframe_pts: float | None = None  #: the last keyframe that is not after `first_pts`
+    sound_first: float | None = None  #: of the main audio stream; None: it has nothing here
+    sound_end: float | None = None
 
 
 class VideoStream(_Record, frozen=True):
@@ -62,13 +64,18 @@ class VideoStream(_Record, frozen=True):
     @property
     def display_size(self) -> tuple[int, int]:
         """Width and height after rotation, in pixels."""
-        return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
+        return (self.height, self.width) if self._lies else (self.width, self.height)
 
     @property
     def shown_aspect(self) -> Fraction:
         """The shape of one pixel after rotation."""
         aspect = Fraction(self.sample_aspect)
-        return 1 / aspect if self.rotation % 180 else aspect
+        return 1 / aspect if self._lies else aspect
+
+    @property
+    def _lies(self) -> bool:
+        """A quarter turn exchanges the sides. FFmpeg turns by other angles too, within the picture's own size."""
+        return abs(self.rotation % 180 - 90) < 1
 
 
 class AudioStream(_Record, frozen=True):
@@ -100,6 +107,9 @@ class Inspection(_Record, frozen=True):
     audio: list[AudioStream] = []
     chapters: int = 0
     window: Window | None = None  #: when the request named one
+    steady_until: float | None = (
+        None  #: seconds after the start, when the clock jumps there; streams' times are as if it did not
+    )
     decoded: bool = False  #: everything was decoded; `frames` and times are what came out
     problems: list[str] = []  #: what went wrong while decoding, at most a few
     seconds: float = 0.0  #: wall time of the inspection

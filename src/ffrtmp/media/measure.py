@@ -65,16 +65,21 @@ class Track:
         self.last_duration = 0
         self.out_of_order = False
         self.doubled = 0
+        self.window_closed = False  #: nothing that comes now lies in it
         self._previous: int | None = None
         self._grids = grids
         self.window = window
 
-    def add(self, pts: int | None, duration: int, keyframe: bool) -> None:
+    def add(self, pts: int | None, duration: int, keyframe: bool, shift: int = 0) -> None:
+        """`shift` makes the times of a clock that jumped steady; the window is of the file's own."""
         self.count += 1
         self.keyframes += keyframe
         if pts is None:
             self.untimed += 1
             return
+        if self.window is not None and not self.window_closed:
+            self.window.add(pts, duration, keyframe)
+        pts += shift
         if self.first is None or pts < self.first:
             self.first = pts
         if self.last is None or pts > self.last:
@@ -85,8 +90,6 @@ class Track:
         self._previous = pts
         for grid in self._grids:
             grid.add(pts)
-        if self.window is not None:
-            self.window.add(pts, duration, keyframe)
 
     def constant_rate(self) -> Fraction | None:
         """The rate that all times follow, if there is one."""

@@ -42,7 +42,8 @@ def plan(spec: Spec, source: VideoStream | None) -> Picture:
     asked = spec.resolution
     if asked is None:
         even = (max(2, width - width % 2), max(2, height - height % 2))
-        filters = (f"crop={even[0]}:{even[1]}:0:0",) if even != (width, height) and min(width, height) > 1 else ()
+        fitted = "crop={}:{}:0:0" if min(width, height) > 1 else "scale={}:{}:flags=neighbor"
+        filters = (fitted.format(*even),) if even != (width, height) else ()
         return Picture(width=even[0], height=even[1], pixel_format=made, filters=filters)
     target = (_even(asked.width or width * asked.height / height), _even(asked.height))
     if target == (width, height) and (asked.width is None or source.shown_aspect == 1):

@@ -37,6 +37,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     encode_arguments: tuple[str, ...] = ()
     rate: Fraction | None = None  #: frames per second, about; for `-g`
     interval: tuple[float, float | None] = (0.0, None)  #: what is taken, in the input's clock
+    picture_start: float | None = None  #: of the first frame that comes out, in the input's clock
 
 
 def plan(spec: Spec, source: Inspection | None) -> Timing:
@@ -55,6 +56,7 @@ def plan(spec: Spec, source: Inspection | None) -> Timing:
         return _converted(spec.frame_rate, video.first_pts, video.duration_seconds, source.start_seconds, taken)
     return Timing(
         frames=video.frames or None,
+        picture_start=video.first_pts,
         video_seconds=video.duration_seconds,
         encode_arguments=_keep(video, video.first_pts, source.start_seconds),
         rate=video.frame_rate,
@@ -68,6 +70,13 @@ def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
     until = None if spec.duration is None else base + spec.duration
     if window is None:
         return _untimed_cut(spec, video, base, until)
+    steady = source.steady_until
+    if steady is not None and (until is None or until - source.start_seconds > steady):
+        raise errors.TaskError(
+            Code.INPUT_INVALID,
+            f"the input's clock jumps at {steady:.3f} s, and start and duration reach beyond that; "
+            "transcode it whole first, then cut the result",
+        )
     if window.first_pts is None or window.last_pts is None:
         length = video.duration_seconds or source.duration_seconds
         raise errors.TaskError(
@@ -94,6 +103,7 @@ def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
         encode_arguments=_keep(video, window.first_pts, base),
         rate=video.frame_rate,
         interval=(base, until),
+        picture_start=window.first_pts,
     )
     if spec.frame_rate is None:
         return cut
@@ -110,6 +120,7 @@ def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
         video_filters=(cut.video_filters[1], f"fps={rate}:start_time=0", f"trim=end_frame={frames}"),
         encode_arguments=_on_grid(spec.frame_rate),
         rate=spec.frame_rate,
+        picture_start=base,
     )
 
 
@@ -142,6 +153,7 @@ def _converted(
         encode_arguments=_on_grid(rate),
         rate=rate,
         interval=taken,
+        picture_start=first,
     )
 
 

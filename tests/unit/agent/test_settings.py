@@ -38,5 +38,15 @@ def test_defaults_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.work.name == settings.node_name
 
 
+@pytest.mark.parametrize(
+    ("count", "slots", "threads"), [(2, 1, None), (2, 2, None), (8, 2, None), (16, 4, 8), (64, 16, 8), (4, 9, 2)]
+)
+def test_many_slots_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, count: int, slots: int, threads: int | None
+) -> None:
+    monkeypatch.setattr("ffrtmp.agent.settings.cores", lambda: count)
+    assert AgentSettings(max_concurrent_jobs=slots).threads == threads
+
+
 def test_auto_follows_the_cores() -> None:
     assert AgentSettings(max_concurrent_jobs="auto").slots == max(1, cores() // 4)

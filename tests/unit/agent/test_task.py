@@ -315,6 +315,24 @@ async def test_an_output_that_is_not_what_was_asked_is_not_published(
     assert os.listdir(bench.media) == ["clip.mp4"]
 
 
+async def test_an_output_that_cannot_even_be_read_is_the_outputs_fault(
+    bench: Bench, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspect = bench.inspector.inspect
+
+    async def cut_off(path: Path, **wanted: object) -> object:
+        if wanted.get("decode"):
+            await asyncio.to_thread(os.truncate, path, 500)
+        return await inspect(path, **wanted)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bench.inspector, "inspect", cut_off)
+    ended = await bench.run(of_file())
+    assert ended.failure is not None
+    assert ended.failure.code is Code.OUTPUT_INVALID
+    assert "ends at byte" in ended.failure.message
+    assert os.listdir(bench.media) == ["clip.mp4"]
+
+
 async def test_a_log_that_cannot_be_sent_fails_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: object) -> None:
         raise errors.Unavailable

@@ -54,7 +54,17 @@ SOUND = AudioStream(index=1, codec="aac", sample_rate=48000, channels=2, packets
 SOURCE = Inspection(
     container="mov,mp4,m4a,3gp,3g2,mj2", size_bytes=1055736, duration_seconds=5.312, video=[VIDEO], audio=[SOUND]
 )
-CUT = Window(start=2.0, duration=1.5, frames=38, first_pts=2.0, last_pts=3.48, last_duration=0.04, keyframe_pts=1.92)
+CUT = Window(
+    start=2.0,
+    duration=1.5,
+    frames=38,
+    first_pts=2.0,
+    last_pts=3.48,
+    last_duration=0.04,
+    keyframe_pts=1.92,
+    sound_first=2.0,
+    sound_end=3.5,
+)
 
 
 def changed(base, **changes):
@@ -113,7 +123,7 @@ ONE_PASS = {
         SOURCE,
         "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -c:v libvpx -deadline good -cpu-used 3 -crf 10 -qmin 0 -qmax 63"
         f" -b:v 100000000 -pix_fmt yuv420p {KEEP} -map 0:1 -filter:a"
-        " aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono -c:a libopus -b:a 96000"
+        " aformat=channel_layouts=stereo -c:a libopus -b:a 96000"
         f" {END} webm file:/out/.stage",
     ),
     "vp9 by crf, fastest": (

@@ -105,7 +105,15 @@ def test_full_range_pictures_have_another_name_in_libav():
 
 def test_a_cut_is_expected_to_have_the_frames_of_its_window():
     window = Window(
-        start=2.0, duration=1.5, frames=38, first_pts=2.0, last_pts=3.48, last_duration=0.04, keyframe_pts=2.0
+        start=2.0,
+        duration=1.5,
+        frames=38,
+        first_pts=2.0,
+        last_pts=3.48,
+        last_duration=0.04,
+        keyframe_pts=2.0,
+        sound_first=2.0,
+        sound_end=3.5,
     )
     source = changed(SOURCE, window=window)
     good = changed(

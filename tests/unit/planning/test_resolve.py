@@ -49,6 +49,21 @@ def test_the_container_follows_from_the_output_or_the_codec() -> None:
         ({"codec": "vp8", "container": "mp4"}, "parameters.container", "unsupported_combination"),
         ({"codec": "h264", "container": "mkv", "output": "a.mp4"}, "parameters.container", "invalid_value"),
         ({"codec": "vp9", "audio": "aac"}, "parameters.audio.codec", "unsupported_combination"),
+        (
+            {"codec": "h264", "input": "a.mp4", "start": 1, "audio": "copy"},
+            "parameters.audio.codec",
+            "unsupported_combination",
+        ),
+        (
+            {"codec": "h264", "input": "upload:1", "duration": 1, "audio": "copy"},
+            "parameters.audio.codec",
+            "unsupported_combination",
+        ),
+        (
+            {"codec": "h264", "container": "ts", "audio": {"codec": "opus", "channels": 7}},
+            "parameters.audio.channels",
+            "unsupported_combination",
+        ),
         ({"codec": "h264", "crf": 60}, "parameters.crf", "invalid_value"),
         ({"codec": "h264", "crf": 20, "bitrate": "1M"}, "parameters.bitrate", "conflicting_fields"),
         ({"codec": "h264", "two_pass": True}, "parameters.two_pass", "missing_field"),
