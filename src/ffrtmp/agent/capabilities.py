@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import socket
 from pathlib import Path
 
 import msgspec
@@ -107,6 +108,7 @@ def registration(settings: AgentSettings, found: Found) -> agent.Register:
     here = found.machine
     return agent.Register(
         name=settings.node_name,
+        address=socket.gethostname(),
         type=here.type,
         cpu_threads=here.cpu_threads,
         cpu_model=here.cpu_model,

@@ -187,8 +187,8 @@ class Shell:
 
     # what tasks need of the master
 
-    async def fetch(self, upload_id: str, dest: Path, on_progress: Callable[[int, int], None]) -> None:
-        await self._client.download_upload(upload_id, dest, on_progress=on_progress)
+    async def fetch(self, upload_id: str, dest: Path, on_progress: Callable[[int, int], None]) -> str:
+        return (await self._client.download_upload(upload_id, dest, on_progress=on_progress)).name
 
     async def store(self, path: Path, name: str, sha256: str, on_progress: Callable[[int, int], None]) -> str:
         return (await self._client.upload(path, name=name, sha256=sha256, on_progress=on_progress)).id

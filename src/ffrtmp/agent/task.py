@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 import errno
+import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.inspector import Inspector
 from ffrtmp.agent.log import AttemptLog
+from ffrtmp.agent.threads import ended, in_thread
 from ffrtmp.agent.workdir import WorkDir
 from ffrtmp.domain import errors
 from ffrtmp.domain.command import Command
@@ -21,14 +24,13 @@ from ffrtmp.domain.job import Grant, OutputFile, Progress, Result, Verdict
 from ffrtmp.domain.spec import Engine, InputKind, VerifyLevel
 from ffrtmp.media import codecs, failures, ffmpeg, verify
 from ffrtmp.media.inspection import Inspection
-from ffrtmp.media.progress import ALMOST, FfmpegProgress
+from ffrtmp.media.progress import ALMOST, FfmpegProgress, SignsOfLife
 from ffrtmp.media.tools import Tools
 from ffrtmp.process import run
 from ffrtmp.telemetry import logs
 from ffrtmp.transfer import local
 
 _log = logs.get("task")
-T = TypeVar("T")
 
 _LOG_SECONDS = 5.0
 #: looking into a file may always take so long, and longer where the file is large or was slow to make
@@ -41,7 +43,9 @@ _SLOWEST_DECODE = 4.0  #: times as long as the encode took, or as the video last
 class Master(Protocol):
     """What a task needs of the master; the agent's shell gives it the client, bound to this node."""
 
-    async def fetch(self, upload_id: str, dest: Path, on_progress: Callable[[int, int], None]) -> None: ...
+    async def fetch(self, upload_id: str, dest: Path, on_progress: Callable[[int, int], None]) -> str:
+        """Returns the file's name on the user's machine."""
+
     async def store(self, path: Path, name: str, sha256: str, on_progress: Callable[[int, int], None]) -> str: ...
     async def put_log(self, attempt_id: str, text: str) -> None: ...
 
@@ -80,6 +84,7 @@ class Task:
         self._running = asyncio.Event()  # cleared while paused
         self._running.set()
         self._allowed = asyncio.Event()
+        self._stopped = threading.Event()  # for threads that read for long
         self._silent = False  # lost: not even its log is sent
         self._log = AttemptLog()
         named = grant.spec.requires.engine is Engine.FFMPEG
@@ -104,6 +109,7 @@ class Task:
             self._silent = True
             if self._child is not None:
                 self._child.kill()
+        self._stopped.set()
         self._task.cancel()
 
     def pause(self) -> None:
@@ -170,9 +176,13 @@ class Task:
         source_path = await self._fetched(scratch)
         if source_path is not None and output is not None:
             await in_thread(local.refuse_same_file, source_path, output)
+        before = None if source_path is None else await in_thread(_state, source_path)
         source = await self._inspect_source(source_path)
         expectation = verify.expect(spec, source)
-        if output is not None and (adopted := await in_thread(self._published_before, output)) is not None:
+        if (
+            output is not None
+            and (adopted := await in_thread(self._published_before, output, self._stopped)) is not None
+        ):
             return await self._adopt(output, adopted, expectation)
         encoder, why = codecs.choose(spec, kit.encoders)
         self._log.note(f"engine: ffmpeg {kit.tools.version} ({self._made.engine_reason})")
@@ -193,6 +203,7 @@ class Task:
         )
         progress = FfmpegProgress(expectation.frames, expectation.video_seconds, passes=len(commands))
         await self._encode(commands, progress)
+        await self._check_files(made, source_path, before)
         sha256 = await self._verify(made, expectation)
         return await self._publish(made, output, sha256)
 
@@ -220,10 +231,11 @@ class Task:
         if given.kind is InputKind.UPLOAD:
             dest = scratch / "input"
             try:
-                await self._kit.master.fetch(given.upload_id or "", dest, self._moved("fetch"))
+                name = await self._kit.master.fetch(given.upload_id or "", dest, self._moved("fetch"))
             except errors.NotFound as error:
                 raise TaskError(Code.INPUT_MISSING, f"The upload {given.upload_id} is not there any more.") from error
-            self._log.note(f"input: {given.name}, fetched from the artifact store")
+            self._spec = msgspec.structs.replace(self._spec, input=msgspec.structs.replace(given, name=name))
+            self._log.note(f"input: {name}, fetched from the artifact store")
             return dest
         return await in_thread(local.resolve_input, given.path or "", self._kit.roots)
 
@@ -270,16 +282,13 @@ class Task:
     async def _run_command(self, command: Command, progress: FfmpegProgress) -> run.Outcome:
         await self._running.wait()
         self._log.command(command.argv)
-        seen: tuple[int | None, float | None] = (None, None)
+        signs = SignsOfLife(command.limits.stall_seconds)
 
         def on_line(line: str) -> None:
-            nonlocal seen
             found = progress.feed(line)
             if found is None:
                 return
-            # FFmpeg reports twice a second even when it stands still: only an advance is a sign of life
-            if (at := (found.frame, found.out_seconds)) != seen:
-                seen = at
+            if signs.shows(found, time.monotonic()):
                 child.alive()
             self._percent = found.percent
             self._tell(m.TaskProgress(self.id, found))
@@ -308,9 +317,12 @@ class Task:
         """The file's SHA-256. Raises TaskError(output_invalid)."""
         await self._running.wait()
         self._phase("verify")
-        hashing = asyncio.create_task(in_thread(local.sha256_file, made))
+        hashing = asyncio.create_task(in_thread(local.sha256_file, made, self._stopped))
         try:
             await self._judge(made, expectation)
+        except BaseException:
+            self._stopped.set()
+            raise
         finally:
             await ended(hashing)
         return hashing.result()
@@ -373,11 +385,23 @@ class Task:
         if not published:
             raise _Dropped
 
-    def _published_before(self, output: Path) -> OutputFile | None:
+    async def _check_files(self, made: Path, source: Path | None, before: "_State | None") -> None:
+        """What the watch over the encode can miss: it looks at the disk once a second, and at the input not at all."""
+        most = self._spec.limits.max_disk_bytes
+        size = (await in_thread(made.stat)).st_size
+        if most is not None and size > most:
+            raise TaskError(Code.DISK_LIMIT, f"The output has {size} bytes, more than the job's {most}")
+        if source is None or before is None:
+            return
+        after = await in_thread(_state, source)
+        if after is not None and after.inode == before.inode and after != before:
+            raise TaskError(Code.INPUT_INVALID, f"The input {source} was written to while it was read", retriable=True)
+
+    def _published_before(self, output: Path, stop: threading.Event) -> OutputFile | None:
         """What an earlier attempt renamed into place before it could say so, if that is still there, byte for byte."""
         found = None
         for prior in self._grant.prior_publications:
-            if prior.path == str(output) and local.holds(output, prior.size_bytes, prior.sha256):
+            if prior.path == str(output) and local.holds(output, prior.size_bytes, prior.sha256, stop):
                 found = prior
         if found is None and not self._spec.overwrite and output.exists():
             raise TaskError(Code.OUTPUT_EXISTS, f"The output {output} exists already.")
@@ -407,7 +431,7 @@ class Task:
         def moved(done: int, size: int) -> None:
             percent = ALMOST if phase == "publish" else 0.0
             self._tell(
-                m.TaskProgress(self.id, Progress(percent=percent, phase=f"{phase} {100 * done // max(size, 1)} %"))
+                m.TaskProgress(self.id, Progress(percent=percent, phase=f"{phase} {100 * done // max(size, 1)}%"))
             )
 
         return moved
@@ -420,28 +444,20 @@ class Task:
             _log.warning("the attempt's log could not be sent", attempt_id=self.id, why=str(error))
 
 
-async def in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Like asyncio.to_thread, but a cancelled caller waits for the thread: nothing goes on behind our back."""
-    working = asyncio.ensure_future(asyncio.to_thread(function, *args))
+class _State(msgspec.Struct, frozen=True):
+    """What changes when a file is written to. A file that was replaced by another (a new inode) was read to its end as it was."""
+
+    inode: int
+    size_bytes: int
+    written_ns: int
+
+
+def _state(path: Path) -> _State | None:
     try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await ended(working)
-        raise
-
-
-async def ended(working: "asyncio.Future[Any]") -> None:
-    """Wait for what must not be left behind, however often we are cancelled meanwhile. Its error is for who asks it."""
-    cancelled = False
-    while not working.done():
-        try:
-            await asyncio.wait({working})
-        except asyncio.CancelledError:
-            cancelled = True
-    if not working.cancelled():
-        working.exception()  # taken note of
-    if cancelled:
-        raise asyncio.CancelledError
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return _State(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def os_failure(error: OSError) -> Failure:

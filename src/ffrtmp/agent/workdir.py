@@ -41,7 +41,9 @@ class WorkDir:
             self._lock = None
 
     def scratch(self, attempt_id: str) -> Path:
-        """A fresh directory for this attempt."""
+        """A fresh directory for this attempt. What a cleaner of old files took away meanwhile is made again."""
+        for folder in (self._attempts, self._stages):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._attempts / attempt_id
         path.mkdir(mode=0o700)
         return path

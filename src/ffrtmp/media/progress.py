@@ -12,6 +12,29 @@ from ffrtmp.domain.job import Progress
 ALMOST = 99.9
 
 
+#: an encoder with a long look-ahead, at a slow preset and a large size, works for minutes before its first packet
+_FIRST_PACKET_SHARE = 10.0
+
+
+class SignsOfLife:
+    """What counts as progress. FFmpeg reports twice a second even when it stands still: only an advance counts, but before
+    anything came out every report does, for ten times the stall limit."""
+
+    def __init__(self, stall_seconds: float | None) -> None:
+        self._patience = math.inf if stall_seconds is None else _FIRST_PACKET_SHARE * stall_seconds
+        self._seen: tuple[int | None, float | None] = (None, None)
+        self._began: float | None = None
+
+    def shows(self, progress: Progress, now: float) -> bool:
+        """`now`: seconds of a clock that only goes forward."""
+        if self._began is None:
+            self._began = now
+        at = (progress.frame, progress.out_seconds)
+        advanced, self._seen = at != self._seen, at
+        waiting = not progress.frame and not progress.out_seconds
+        return advanced or (waiting and now - self._began < self._patience)
+
+
 class FfmpegProgress:
     """Feed it each line of stdout. One instance for all passes of an attempt: `progress=end` starts the next one."""
 

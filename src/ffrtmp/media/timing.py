@@ -81,7 +81,9 @@ def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
         length = video.duration_seconds or source.duration_seconds
         raise errors.TaskError(
             Code.INPUT_INVALID,
-            f"start {spec.start:g} s and duration {spec.duration or 0:g} s select no frame"
+            f"start {spec.start:g} s"
+            + (f" and duration {spec.duration:g} s select" if spec.duration is not None else " selects")
+            + " no frame"
             + (f": the input is {length:.3f} s long" if length else ""),
         )
     seek: tuple[str, ...] = ()

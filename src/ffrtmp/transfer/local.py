@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +18,7 @@ from ffrtmp.domain.errors import Code, TaskError
 
 STAGE_SUFFIX = ".ffrtmp-part"
 _NAME_MAX_BYTES = 255
+_HASH_BYTES = 256 * 1024
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # <linux/fs.h>
 #: what a file system answers that cannot do RENAME_NOREPLACE (and a kernel before 3.15)
@@ -123,17 +125,22 @@ def publish(stage: Path, output: Path, *, overwrite: bool, may: Callable[[], boo
     return True
 
 
-def sha256_file(path: Path) -> str:
-    """Hexadecimal. Raises OSError."""
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
+def sha256_file(path: Path, stop: threading.Event | None = None) -> str:
+    """Hexadecimal; "" when `stop` was set meanwhile: nobody wants it any more, and a large file takes minutes. Raises OSError."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASH_BYTES))
+    with path.open("rb", buffering=0) as source:
+        while taken := source.readinto(buffer):
+            if stop is not None and stop.is_set():
+                return ""
+            digest.update(buffer[:taken])
+    return digest.hexdigest()
 
 
-def holds(path: Path, size_bytes: int, sha256: str) -> bool:
+def holds(path: Path, size_bytes: int, sha256: str, stop: threading.Event | None = None) -> bool:
     """Whether `path` is a regular file with exactly these bytes; the hash is only taken when the size is right."""
     try:
         found = path.lstat()
-        return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes and sha256_file(path) == sha256
+        return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes and sha256_file(path, stop) == sha256
     except OSError:
         return False
 

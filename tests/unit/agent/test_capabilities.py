@@ -1,5 +1,6 @@
 """What a node finds out about itself."""
 
+import socket
 from pathlib import Path
 
 import msgspec
@@ -82,6 +83,7 @@ async def test_what_is_told(tmp_path: Path, probes: list[str]) -> None:
     settings = AgentSettings(name="n1", labels={"rack": "b"}, media_roots=(tmp_path,), max_concurrent_jobs=3)
     register = capabilities.registration(settings, await capabilities.detect(settings, tmp_path))
     assert (register.name, register.slots, register.labels) == ("n1", 3, {"rack": "b"})
+    assert register.address == socket.gethostname()
     assert register.cpu_threads >= 1
     assert register.ram_total_bytes > 0
     assert register.capabilities is not None

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import os
+import shutil
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -34,11 +36,12 @@ class Master:
         self.stored: dict[str, bytes] = {}
         self.uploads: dict[str, bytes] = {}
 
-    async def fetch(self, upload_id: str, dest: Path, on_progress: Callable[[int, int], None]) -> None:
+    async def fetch(self, upload_id: str, dest: Path, on_progress: Callable[[int, int], None]) -> str:
         if upload_id not in self.uploads:
             raise errors.NotFound
         await asyncio.to_thread(dest.write_bytes, self.uploads[upload_id])
         on_progress(1, 1)
+        return "mine.mov"
 
     async def store(self, path: Path, name: str, sha256: str, on_progress: Callable[[int, int], None]) -> str:
         self.stored[name] = await asyncio.to_thread(path.read_bytes)
@@ -160,9 +163,9 @@ async def test_a_file_is_staged_verified_and_renamed(bench: Bench, clip: Path) -
     assert content(clip) == before
 
 
-async def test_an_upload_is_fetched_first(bench: Bench, clip: Path) -> None:
+async def test_an_upload_is_fetched_first_and_names_the_output(bench: Bench, clip: Path) -> None:
     bench.master.uploads["u1"] = content(clip)
-    given = Input(kind=InputKind.UPLOAD, upload_id="u1", name="mine.mov")
+    given = Input(kind=InputKind.UPLOAD, upload_id="u1")
     ended = await bench.run(of_file(input=given, output=None))
     assert ended.failure is None
     assert list(bench.master.stored) == ["mine.mp4"]
@@ -223,6 +226,42 @@ async def test_limits_end_the_engine(bench: Bench) -> None:
     assert ended.failure.code is Code.DISK_LIMIT
     assert ended.result is not None
     assert ended.result.command
+
+
+async def test_a_file_that_grew_too_large_between_two_looks(bench: Bench) -> None:
+    ended = await bench.run(of_file(SMALL, input=SMALL.input, duration=0.1, limits=Limits(max_disk_bytes=500)))
+    assert ended.failure is not None
+    assert ended.failure.code is Code.DISK_LIMIT
+
+
+async def test_an_input_that_is_written_to_meanwhile(bench: Bench, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Task._encode
+
+    async def encode(*args: object) -> None:
+        await whole(*args)  # type: ignore[arg-type]
+        await asyncio.to_thread(clip.write_bytes, content(clip) + b"more")
+
+    monkeypatch.setattr(Task, "_encode", encode)
+    ended = await bench.run(of_file())
+    assert ended.failure is not None
+    assert (ended.failure.code, ended.failure.retriable) == (Code.INPUT_INVALID, True)
+
+
+async def test_a_kill_does_not_wait_for_a_long_hash(bench: Bench, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+
+    def endless(_: Path, stop: threading.Event) -> str:
+        begun.set()
+        assert stop.wait(60)
+        return ""
+
+    monkeypatch.setattr("ffrtmp.transfer.local.sha256_file", endless)
+    task = bench.start(of_file())
+    assert await asyncio.to_thread(begun.wait, 60)
+    task.kill(now=False)
+    await task.wait()
+    assert bench.end().result is None
+    assert os.listdir(bench.media) == ["clip.mp4"]
 
 
 LONG = msgspec.structs.replace(SMALL, duration=3600.0)
@@ -331,6 +370,12 @@ async def test_an_output_that_cannot_even_be_read_is_the_outputs_fault(
     assert ended.failure.code is Code.OUTPUT_INVALID
     assert "ends at byte" in ended.failure.message
     assert os.listdir(bench.media) == ["clip.mp4"]
+
+
+async def test_a_work_dir_that_a_cleaner_emptied_is_made_again(bench: Bench) -> None:
+    await asyncio.to_thread(shutil.rmtree, bench.work.path / "attempts")
+    await asyncio.to_thread(shutil.rmtree, bench.work.path / "stages")
+    assert (await bench.run(of_file(SMALL, input=SMALL.input, duration=1.0))).failure is None
 
 
 async def test_a_log_that_cannot_be_sent_fails_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ffrtmp.media.progress import FfmpegProgress
+from ffrtmp.domain.job import Progress
+from ffrtmp.media.progress import FfmpegProgress, SignsOfLife
 
 FIRST = """frame=0
 fps=0.00
@@ -113,3 +114,11 @@ def test_other_lines_are_passed_over():
     assert progress.feed("") is None
     assert progress.feed("Press [q] to stop") is None
     assert feed(progress, MIDDLE).frame == 66
+
+
+def test_before_the_first_packet_every_report_is_a_sign_of_life_for_a_while():
+    signs = SignsOfLife(10.0)
+    none, first, second = Progress(), Progress(frame=1, out_seconds=0.04), Progress(frame=2, out_seconds=0.08)
+    assert [signs.shows(none, now) for now in (0.0, 50.0, 99.0)] == [True] * 3
+    assert not signs.shows(none, 101.0)
+    assert [signs.shows(one, 102.0) for one in (first, first, second, second)] == [True, False, True, False]

@@ -2,9 +2,11 @@
 
 import ctypes
 import errno
+import hashlib
 import os
 import socket
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -174,3 +176,12 @@ def test_holds_compares_every_byte(root: Path) -> None:
     (root / "link").symlink_to("clip.mp4")
     assert not local.holds(root / "link", 6, digest)
     assert stat.S_ISREG(clip.stat().st_mode)
+
+
+def test_a_hash_can_be_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 1_000_000)
+    stop = threading.Event()
+    assert local.sha256_file(path, stop) == hashlib.sha256(b"x" * 1_000_000).hexdigest()
+    stop.set()
+    assert local.sha256_file(path, stop) == ""
