@@ -69,7 +69,7 @@ ADVICE: dict[Code, tuple[FailureClass, str]] = {
     ),
     Code.INPUT_INVALID: (
         FailureClass.PERMANENT,
-        "Check that the file is a video or audio file that is whole; play it once to see.",
+        "Check that the file is a video or audio file that is whole (play it once to see), and that start lies within it.",
     ),
     Code.INPUT_TRUNCATED: (
         FailureClass.PERMANENT,

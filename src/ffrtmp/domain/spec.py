@@ -206,6 +206,11 @@ class Spec(_Frozen, frozen=True):
     @property
     def output_name(self) -> str:
         """The file name under which an artifact is offered for download."""
-        source = self.output or self.input.name or self.input.path or "generated"
+        source = (
+            self.output
+            or self.input.name
+            or self.input.path
+            or ("generated" if self.input.kind is InputKind.GENERATE else "output")
+        )
         stem = source.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0] or "output"
         return f"{stem}.{self.container}"

@@ -69,6 +69,8 @@ def _decisions(found: job.Job, what: spec.Spec) -> list[str]:
 
 def _sentence(event: job.Event, names: dict[str, str]) -> str:
     data: dict[str, Any] = msgspec.json.decode(event.data)
+    if run_at := data.pop("run_at", None):
+        data["again_in"] = f"{max(0, run_at - event.at) / 1e6:.1f} s"
     where = f" on {names.get(event.node_id, event.node_id)}" if event.node_id else ""
     detail = ", ".join(f"{key}: {value}" for key, value in data.items() if value not in (None, ""))
     return f"{views.rfc3339(event.at)} {event.kind.value}{where}" + (f" ({detail})" if detail else "")

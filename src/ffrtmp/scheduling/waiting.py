@@ -37,7 +37,7 @@ def why(requires: Requires, known: Sequence[nodes.Node]) -> Waiting:
         missing = "; ".join(nodes.unmet(requires, nearest))
         return Waiting(
             WaitingCode.NO_NODE_FITS,
-            f"None of the {len(known)} registered nodes offers what the job requires. Nearest is {nearest.name}: {missing}.",
+            f"No registered node offers what the job requires. Nearest is {nearest.name}: {missing}.",
         )
     up = [node for node in fitting if node.status in (nodes.NodeStatus.AVAILABLE, nodes.NodeStatus.BUSY)]
     if not up:
@@ -45,7 +45,9 @@ def why(requires: Requires, known: Sequence[nodes.Node]) -> Waiting:
         return Waiting(WaitingCode.NODES_OFFLINE, f"The nodes that could run it are offline or draining: {names}.")
     if all(node.active_attempts >= node.slots for node in up):
         slots = sum(node.slots for node in up)
-        return Waiting(WaitingCode.NODES_BUSY, f"All {slots} slots of the {len(up)} nodes that could run it are taken.")
+        taken = "The only slot" if slots == 1 else f"All {slots} slots"
+        of = f"node {up[0].name}, which could run it," if len(up) == 1 else f"the {len(up)} nodes that could run it"
+        return Waiting(WaitingCode.NODES_BUSY, f"{taken} of {of} {'is' if slots == 1 else 'are'} taken.")
     return Waiting(WaitingCode.NEXT, "A node has a free slot; the task starts with its next request for work.")
 
 

@@ -48,6 +48,8 @@ def test_the_reason_follows_from_the_nodes() -> None:
     assert waiting.why(_PLAIN, []).code is WaitingCode.NO_NODES
     assert waiting.why(_PLAIN, [_node()]).code is WaitingCode.NEXT
     assert waiting.why(_PLAIN, [busy]).code is WaitingCode.NODES_BUSY
+    assert waiting.why(_PLAIN, [busy]).reason == f"The only slot of node {busy.name}, which could run it, is taken."
+    assert waiting.why(_PLAIN, [busy, busy]).reason == "All 2 slots of the 2 nodes that could run it are taken."
     assert waiting.why(_PLAIN, [offline]).code is WaitingCode.NODES_OFFLINE
     assert waiting.why(_PLAIN, [busy, offline]).code is WaitingCode.NODES_BUSY
 

@@ -164,7 +164,7 @@ def is_crash(failure: Failure) -> bool:
 
 
 def conflict_over(of: rows.Job, verb: str) -> errors.Conflict:
-    return errors.Conflict(f"Job {of.id} is {of.state.value}: it cannot be {verb} any more.", state=of.state.value)
+    return errors.Conflict(f"Job {of.seq} is {of.state.value}: it cannot be {verb} any more.", state=of.state.value)
 
 
 def canceled(of: rows.Job) -> bool:

@@ -57,7 +57,7 @@ def _cancel(unit: Unit, ref: str) -> tuple[rows.Job, tuple[int, ...]] | errors.F
         return (of, ()) if of.state is JobState.CANCELED else graph.conflict_over(of, "canceled")
     if any(lease.state is AttemptState.PUBLISHING for lease in of.leases):
         return errors.Conflict(
-            f"Job {of.id} is publishing its output: it cannot be canceled any more.",
+            f"Job {of.seq} is publishing its output: it cannot be canceled any more.",
             state=of.state.value,
             code="publishing",
         )
