@@ -5,6 +5,7 @@ import pytest
 
 from ffrtmp.domain import errors, job, spec
 from ffrtmp.domain.states import JobState, TaskState
+from ffrtmp.store import interface
 from ffrtmp.store.interface import Store
 from ffrtmp.testing import factories
 from ffrtmp.testing.world import World
@@ -115,3 +116,32 @@ async def test_submission_is_in_the_history(world: World) -> None:
     made = await world.submit()
     [event] = await world.store.events(after=0, limit=10, job_id=made.id)
     assert (event.kind, event.job_id, event.at) == (job.EventKind.JOB_SUBMITTED, made.id, made.created_at)
+
+
+async def test_a_batch_is_taken_whole(world: World) -> None:
+    new = [factories.a_job(idempotency_key=f"k#{index}", body_sha256="b") for index in range(3)]
+    made = await world.store.submit_many(new)
+    assert [(one.job.id, one.created) for one in made] == [(one.id, True) for one in new]
+    again = await world.store.submit_many(
+        [factories.a_job(idempotency_key=f"k#{index}", body_sha256="b") for index in range(3)]
+    )
+    assert [(one.job.id, one.created) for one in again] == [(one.id, False) for one in new]
+    agent = await world.agent()
+    assert {grant.job_id for grant in await agent.lease(9)} == {one.id for one in new}
+
+
+async def test_a_batch_with_a_wrong_job_leaves_nothing(world: World) -> None:
+    missing = factories.a_spec(input=spec.Input(kind=spec.InputKind.UPLOAD, upload_id="none"))
+    with pytest.raises(errors.InvalidInput) as raised:
+        await world.store.submit_many([factories.a_job(), factories.a_job(missing), factories.a_job()])
+    assert [fault.path for fault in raised.value.faults] == ["jobs.1.parameters.input"]
+    await world.submit(idempotency_key="k#1", body_sha256="b")
+    keyed = [factories.a_job(idempotency_key=f"k#{index}", body_sha256="other") for index in range(3)]
+    with pytest.raises(errors.IdempotencyMismatch):
+        await world.store.submit_many(keyed)
+    taken = (await world.submit()).id
+    with pytest.raises(errors.Conflict):
+        await world.store.submit_many([factories.a_job(), factories.a_job(id=taken)])
+    page = await world.store.list_jobs(interface.JobFilter(), before=None, limit=10)
+    assert len(page.jobs) == 2
+    assert (await world.store.counts()).jobs == {(JobState.QUEUED, spec.Queue.DEFAULT, spec.Engine.AUTO): 2}

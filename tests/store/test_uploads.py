@@ -71,6 +71,18 @@ async def test_retention_returns_uploads_that_no_job_names(world: World) -> None
 
 
 async def test_an_upload_that_no_job_came_for_goes(world: World) -> None:
+    upload, named = [await world.store.create_upload(factories.an_upload()) for _ in range(2)]
+    await world.store.finish_upload(named.id)
+    assert await world.store.orphans(created_before=0, limit=10) == []
+    assert await world.store.orphans(created_before=LATER, limit=10) == [upload.id, named.id]
+    await world.submit(of_upload(named.id))  # between the two
+    assert await world.store.remove_uploads([named.id, upload.id, "never there"]) == [upload.id]
+    assert await world.store.orphans(created_before=LATER, limit=10) == []
+    with pytest.raises(errors.NotFound):
+        await world.store.get_upload(upload.id)
+
+
+async def test_retention_leaves_uploads_that_a_job_may_still_come_for(world: World) -> None:
     upload = await world.store.create_upload(factories.an_upload())
-    assert (await world.store.expire(finished_before=0, limit=10)).upload_ids == []
-    assert (await world.store.expire(finished_before=LATER, limit=10)).upload_ids == [upload.id]
+    assert (await world.store.expire(finished_before=LATER, limit=10)).upload_ids == []
+    assert await world.store.get_upload(upload.id) == upload

@@ -57,7 +57,7 @@ def size_bytes(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        size = float(match[1]) * (1024 if match[3] else 1000) ** _SIZE_POWER[match[2].lower()]
+        size: float = float(match[1]) * (1024 if match[3] else 1000) ** _SIZE_POWER[match[2].lower()]
         if 0.5 < size < float("inf"):
             return round(size)
     raise ValueError(f"{value!r} is not a size; write it like 700M, 1.5GiB or a number of bytes")

@@ -8,8 +8,10 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ffrtmp.domain import errors
 from ffrtmp.store import interface
@@ -18,10 +20,24 @@ from ffrtmp.store import interface
 _WRITE_BYTES = 1 << 20
 
 
+T = TypeVar("T")
+
+
+class _Line:
+    """The requests that send one upload's bytes: one at a time, the newest first."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.newest: asyncio.Task[Any] | None = None
+        self.replaced: set[asyncio.Task[Any]] = set()
+        self.sealing = False
+        self.users = 0
+
+
 class Artifacts:
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._lines: dict[str, _Line] = {}
 
     def open(self) -> None:
         """Raises InvalidInput when the directory cannot be used."""
@@ -45,73 +61,107 @@ class Artifacts:
         """How many bytes have arrived."""
         if upload.complete:
             return upload.size_bytes
-        try:
-            return self._part(upload.id).stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    async def receive(self, upload: interface.Upload, offset: int, chunks: AsyncIterator[bytes]) -> int:
-        """Append from `offset` on; what arrives before a broken connection stays. Returns the new offset.
-
-        Raises Conflict with the true offset, PayloadTooLarge beyond the announced size, Unavailable when the disk is full.
-        """
-        lock = self._locks.setdefault(upload.id, asyncio.Lock())
-        if lock.locked():
-            raise errors.Conflict("Another request is sending this upload; wait for it.", code="upload_busy")
-        async with lock:
-            there = self.offset(upload)
-            if offset != there:
-                raise errors.Conflict(
-                    f"The upload goes on at byte {there}, not {offset}; send Upload-Offset: {there} and the bytes from there.",
-                    code="wrong_offset",
-                )
-            with self._disk():
-                file = await asyncio.to_thread(self._part(upload.id).open, "ab", 0)
+        # without a part: sealed, but the master ended before it wrote that down
+        for path in (self._part(upload.id), self.path(upload.id)):
             try:
-                position = there
-                pending: list[bytes] = []
-                waiting = 0
-                try:
-                    async for chunk in chunks:
-                        position += len(chunk)
-                        if position > upload.size_bytes:
-                            raise errors.PayloadTooLarge(
-                                f"More bytes came than the {upload.size_bytes} that were announced.",
-                                code="upload_too_large",
-                            )
-                        pending.append(chunk)
-                        waiting += len(chunk)
-                        if waiting >= _WRITE_BYTES:
-                            await self._append(file.fileno(), pending)
-                            pending, waiting = [], 0
-                finally:
-                    # also when the connection broke: the sender resumes after what is here
-                    await self._append(file.fileno(), pending)
-                return os.fstat(file.fileno()).st_size
-            finally:
-                file.close()
+                return path.stat().st_size
+            except FileNotFoundError:
+                continue
+        return 0
 
-    async def _append(self, descriptor: int, chunks: list[bytes]) -> None:
-        data = b"".join(chunks)
-        if data:
-            with self._disk():
-                await asyncio.to_thread(_write_all, descriptor, data)
+    async def receive(self, upload: interface.Upload, offset: int, chunks: AsyncIterator[bytes]) -> bool:
+        """Append from `offset` on; what arrives before a broken connection stays. True: the upload is whole, hashed and sealed.
 
-    async def finish(self, upload: interface.Upload) -> None:
-        """All bytes are there: hash, fsync, rename. Raises InvalidInput when the hash is not the announced one."""
+        The newest request counts: the sender of an older one that still holds its connection has most likely given it up. Raises
+        Conflict with the true offset, PayloadTooLarge beyond the announced size, InvalidInput for a wrong hash, Unavailable when
+        the disk is full.
+        """
+        line = self._lines.setdefault(upload.id, _Line())
+        line.users += 1
+        me = asyncio.current_task()
+        if line.newest is not None and not line.sealing:
+            line.replaced.add(line.newest)
+            line.newest.cancel()
+        line.newest = me
+        try:
+            async with line.lock:
+                return await self._go_on(upload, offset, chunks, line)
+        except asyncio.CancelledError:
+            if me not in line.replaced:
+                raise
+            raise errors.Conflict("A newer request goes on with this upload.", code="upload_replaced") from None
+        finally:
+            line.users -= 1
+            if line.newest is me:
+                line.newest = None
+            if not line.users:
+                del self._lines[upload.id]
+
+    async def _go_on(self, upload: interface.Upload, offset: int, chunks: AsyncIterator[bytes], line: _Line) -> bool:
+        there = self.offset(upload)
+        if offset != there:
+            raise errors.Conflict(
+                f"The upload goes on at byte {there}, not {offset}; send Upload-Offset: {there} and the bytes from there.",
+                code="wrong_offset",
+            )
+        if there < upload.size_bytes:
+            there = await self._append(upload, there, chunks)
+        if there < upload.size_bytes:
+            return False
+        line.sealing = True
+        try:
+            await self._finish(upload)
+        finally:
+            line.sealing = False
+        return True
+
+    async def _append(self, upload: interface.Upload, there: int, chunks: AsyncIterator[bytes]) -> int:
         with self._disk():
-            digest = await asyncio.to_thread(_seal, self._part(upload.id), self.path(upload.id), upload.sha256)
+            file = await asyncio.to_thread(self._part(upload.id).open, "ab", 0)
+        try:
+            pending = _Pending(file.fileno(), self._disk)
+            try:
+                async for chunk in chunks:
+                    there += len(chunk)
+                    if there > upload.size_bytes:
+                        raise errors.PayloadTooLarge(
+                            f"More bytes came than the {upload.size_bytes} that were announced.",
+                            code="upload_too_large",
+                        )
+                    await pending.add(chunk)
+            finally:
+                # also when the connection broke: the sender resumes after what is here
+                await pending.write()
+            return os.fstat(file.fileno()).st_size
+        finally:
+            file.close()
+
+    async def _finish(self, upload: interface.Upload) -> None:
+        """All bytes are there: hash, fsync, rename."""
+        with self._disk():
+            digest = await _wholly(_seal, self._part(upload.id), self.path(upload.id), upload.sha256)
         if digest != upload.sha256:
             raise errors.InvalidInput(
                 f"The bytes of upload {upload.id} hash to {digest}, not to the announced {upload.sha256}; send them again.",
                 code="checksum_mismatch",
             )
-        self._locks.pop(upload.id, None)
 
     async def remove(self, upload_ids: Iterable[str]) -> None:
         """Forget files whose jobs are gone."""
         paths = [path for upload_id in upload_ids for path in (self.path(upload_id), self._part(upload_id))]
         await asyncio.to_thread(_unlink, paths)
+
+    async def idle(self, upload_ids: Sequence[str], seconds: float) -> list[str]:
+        """Those whose bytes, as far as they are here, have not changed for so long."""
+        newest = time.time() - seconds
+        paths = {upload_id: (self.path(upload_id), self._part(upload_id)) for upload_id in upload_ids}
+
+        def look() -> list[str]:
+            return [
+                upload_id for upload_id, files in paths.items() if all(_changed_at(file) < newest for file in files)
+            ]
+
+        return await asyncio.to_thread(look)
 
     def free_bytes(self) -> int:
         stat = os.statvfs(self.root)
@@ -130,22 +180,63 @@ class Artifacts:
             raise
 
 
+class _Pending:
+    """Bytes gathered for one write."""
+
+    def __init__(self, descriptor: int, disk: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        self._descriptor = descriptor
+        self._disk = disk
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    async def add(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size >= _WRITE_BYTES:
+            await self.write()
+
+    async def write(self) -> None:
+        data = b"".join(self._chunks)
+        self._chunks, self._size = [], 0  # before the write: a cancel in the middle of it must not lead to a second one
+        if data:
+            with self._disk():
+                await _wholly(_write_all, self._descriptor, data)
+
+
+async def _wholly(work: Callable[..., T], *arguments: Any) -> T:
+    """In a thread, to its end even when the caller is cancelled: nothing may touch the file before."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        raise
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _seal(part: Path, final: Path, expected: str) -> str:
-    """Hash, and rename when the hash is right; a wrong one removes the part, since no byte of it can be trusted."""
-    with part.open("rb") as file:
+    """Hash, and rename when the hash is right; a wrong one removes the bytes, since none of them can be trusted."""
+    there = part if part.exists() else final  # it may be sealed already, where a master ended before it wrote that down
+    with there.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest == expected:
             os.fsync(file.fileno())
     if digest != expected:
-        part.unlink()
+        there.unlink()
         return digest
-    part.rename(final)
+    there.rename(final)
     descriptor = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -70,6 +70,10 @@ class Auth:
         """The node has a new credential, or none."""
         self._nodes.pop(node_id, None)
 
+    def forget_all(self) -> None:
+        """Another master may have given nodes new credentials."""
+        self._nodes.clear()
+
     async def check(self, headers: Mapping[bytes, bytes], access: Access) -> Principal:
         """Raises Unauthenticated or Forbidden."""
         if access is Access.PUBLIC or not self._admin:

@@ -43,6 +43,7 @@ class Master:
         self.log = logs.get("master")
         self.started = clock()
         self.stopping = asyncio.Event()
+        self.hopeless: dict[int, float] = {}  #: class that no node satisfies → since when
         self.sweep_soon = asyncio.Event()  #: a retry was scheduled: the promote sweep looks when it is due
 
 

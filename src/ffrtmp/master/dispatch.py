@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from ffrtmp.domain import job, node, spec
+from ffrtmp.domain import errors, job, node, spec
 from ffrtmp.protocol import agent
 from ffrtmp.scheduling import waiting
 from ffrtmp.store import interface
@@ -74,6 +74,20 @@ class ClassBook:
         self._nodes[known.id] = known
         self._fits.pop(known.id, None)
 
+    def refresh(self, found: Iterable[node.Node]) -> bool:
+        """The nodes as they are in the store now: another master may have changed some. True: it did."""
+        current = {known.id: known for known in found}
+        changed = [known_id for known_id in self._nodes if known_id not in current]
+        for known_id in changed:
+            self.drop_node(known_id)
+        for known_id, known in self._nodes.items():
+            if _offer(known) != _offer(current[known_id]):
+                changed.append(known_id)
+        for known_id in changed:
+            if known_id in current:
+                self.put_node(current[known_id])
+        return bool(changed)
+
     def drop_node(self, node_id: str) -> None:
         self._nodes.pop(node_id, None)
         self._fits.pop(node_id, None)
@@ -81,16 +95,32 @@ class ClassBook:
     async def node(self, node_id: str) -> node.Node:
         """As last registered or drained. Raises NotFound."""
         if node_id not in self._nodes:
-            self.put_node(await self._store.get_node(node_id))
+            found = await self._store.get_node(node_id)
+            if found.id != node_id:
+                raise errors.NotFound(f"There is no node with the id {node_id}; {found.id} has that name.")
+            self.put_node(found)
+            return found
         return self._nodes[node_id]
 
     async def fits(self, node_id: str) -> tuple[int, ...]:
         """The classes that the node satisfies. Raises NotFound."""
-        await self.node(node_id)
+        known = await self.node(node_id)
         if node_id not in self._fits:
-            pairs = ((known.id, known.requires) for known in self._requires.values())
-            self._fits[node_id] = waiting.satisfied(pairs, self._nodes[node_id])
+            pairs = ((one.id, one.requires) for one in self._requires.values())
+            self._fits[node_id] = waiting.satisfied(pairs, known)
         return self._fits[node_id]
+
+
+def _offer(known: node.Node) -> tuple[object, ...]:
+    """What of a node decides which classes it satisfies, and whether it gets any work."""
+    return (
+        known.incarnation,
+        known.draining,
+        known.capabilities,
+        known.labels,
+        known.cpu_threads,
+        known.ram_total_bytes,
+    )
 
 
 class Dispatcher:
@@ -137,14 +167,17 @@ class Dispatcher:
         self.wake_all()
 
     def node_changed(self, node_id: str) -> None:
-        """The node was registered anew: a long-poll of its old self answers empty."""
+        """The node was registered anew, or removed: a long-poll of its old self answers empty."""
         if waiter := self._waiters.pop(node_id, None):
             waiter.woken.set()
 
     async def classes_changed(self) -> None:
         """New classes: the waiters may satisfy them."""
-        for waiter in self._waiters.values():
-            waiter.class_ids = await self._classes.fits(waiter.wants.node_id)
+        for waiter in list(self._waiters.values()):
+            try:
+                waiter.class_ids = await self._classes.fits(waiter.wants.node_id)
+            except errors.NotFound:  # removed meanwhile
+                self.node_changed(waiter.wants.node_id)
 
     # following
 
@@ -187,15 +220,20 @@ class Dispatcher:
         if previous := self._waiters.get(wants.node_id):
             previous.woken.set()  # a second poll of the same node: the first one answers empty
         self._waiters[wants.node_id] = waiter
-        served = False
         try:
-            while True:
+            while self._waiters.get(wants.node_id) is waiter and not self._stopping:
+                # one that is not the node's newest must take nothing: its client has most likely gone away
                 waiter.woken.clear()
-                served = await look(waiter.class_ids)
-                if not served:
-                    waiter.for_classes.clear()  # there was nothing to pass on
+                seen = frozenset(waiter.for_classes)
+                waiter.for_classes.clear()
+                served = True
+                try:
+                    served = await look(waiter.class_ids)
+                finally:
+                    if served:  # it took what it could, or failed: what is left is for the next one
+                        waiter.for_classes |= seen
                 left = wants.deadline - self._clock()
-                if served or left <= 0 or self._stopping or self._waiters.get(wants.node_id) is not waiter:
+                if served or left <= 0:
                     return
                 try:
                     async with asyncio.timeout(min(left, BACKSTOP_SECONDS)):
@@ -206,7 +244,6 @@ class Dispatcher:
             if self._waiters.get(wants.node_id) is waiter:
                 del self._waiters[wants.node_id]
             if waiter.for_classes:
-                # it took what it could, or went away: what is left is for the next one
                 self.ready(tuple(waiter.for_classes))
 
     def new_follows(self, attempt_ids: Iterable[str]) -> list[agent.Directive]:

@@ -1,6 +1,8 @@
 """From a submitted body to a stored job: parse, resolve, plan, store, wake."""
 
 import functools
+import hashlib
+from collections.abc import Sequence
 
 import msgspec
 
@@ -26,12 +28,31 @@ _raw = msgspec.json.Decoder(_Raw)
 _raw_batch = msgspec.json.Decoder(_RawBatch)
 
 
-@functools.lru_cache(maxsize=256)
+#: bodies that come again and again are small; large ones must not fill the memory
+_LARGEST_KEPT_BYTES = 8192
+#: faults after which the rest of a batch is not looked at: finding the nearest names for a thousand jobs would stop everything else
+_MOST_FAULTS = 20
+
+
 def _understood(raw: bytes) -> tuple[bodies.SubmitBody, spec.Spec, graph.Payload, bytes]:
-    """Farms submit the same body again and again; all of this is a pure function of its bytes."""
+    return _read_again(raw) if len(raw) <= _LARGEST_KEPT_BYTES else _read(raw)
+
+
+def _read(raw: bytes) -> tuple[bodies.SubmitBody, spec.Spec, graph.Payload, bytes]:
+    """What a body says. A pure function of its bytes."""
     body = bodies.parse(bodies.SubmitBody, raw)
     what = resolve.resolve(body)
-    return body, what, graph.payload(what), bytes(_raw.decode(raw).parameters)
+    return body, what, graph.payload(what), _parameters(_raw.decode(raw))
+
+
+#: farms submit the same body again and again
+_read_again = functools.lru_cache(maxsize=256)(_read)
+
+
+def _parameters(sent: _Raw) -> bytes:
+    """As they were sent, without the blanks and repeated fields that a body may be blown up with."""
+    raw = bytes(sent.parameters)
+    return raw if len(raw) <= _LARGEST_KEPT_BYTES else msgspec.json.encode(msgspec.json.decode(raw))
 
 
 def check(raw: bytes) -> spec.Spec:
@@ -50,17 +71,22 @@ async def submit_batch(master: context.Master, raw: bytes, *, idempotency_key: s
     batch = bodies.parse(bodies.BatchBody, raw)
     faults: list[errors.Fault] = []
     planned: list[job.NewJob] = []
+    whole = hashlib.sha256(raw).digest() if idempotency_key else b""
     for index, (body, sent) in enumerate(zip(batch.jobs, _raw_batch.decode(raw).jobs, strict=True)):
         try:
             what = resolve.resolve(body)
         except errors.InvalidInput as error:
             faults += [errors.Fault(f"jobs.{index}.{fault.path}", fault.message, fault.code) for fault in error.faults]
+            if len(faults) >= _MOST_FAULTS:
+                break
             continue
         key = f"{idempotency_key}#{index}" if idempotency_key else None
-        planned.append(_plan(master, body, graph.payload(what), bytes(sent.parameters), idempotency_key=key, raw=raw))
+        planned.append(_plan(master, body, graph.payload(what), _parameters(sent), idempotency_key=key, raw=whole))
     if faults:
         raise errors.InvalidInput("No job of the batch was taken; see `errors`.", faults=faults)
-    return [await _store(master, new) for new in planned]
+    stored = await master.store.submit_many(planned)
+    await _tell(master, [new for new, made in zip(planned, stored, strict=True) if made.created])
+    return stored
 
 
 async def retry(master: context.Master, ref: str, *, idempotency_key: str | None) -> interface.Submitted:
@@ -118,13 +144,22 @@ def _plan(
 async def _store(master: context.Master, new: job.NewJob) -> interface.Submitted:
     stored = await master.store.submit(new)
     if stored.created:
-        if any(not master.classes.knows(task.requires_key) for task in new.tasks):
+        await _tell(master, (new,))
+    return stored
+
+
+async def _tell(master: context.Master, stored: Sequence[job.NewJob]) -> None:
+    """Wakes the agents that may run these. Whatever goes wrong here, the jobs are stored: agents find them at their next look."""
+    tasks = [task for new in stored for task in new.tasks]
+    if not all(master.classes.knows(task.requires_key) for task in tasks):
+        try:
             await master.classes.reload()
             await master.dispatcher.classes_changed()
-        master.dispatcher.ready(
-            class_id
-            for task in new.tasks
-            if not task.depends_on and (class_id := master.classes.id_of(task.requires_key)) is not None
-        )
-        master.events.notify()
-    return stored
+        except errors.Unavailable as error:
+            master.log.warning("new classes could not be read; the next sweep does", reason=error.message)
+    master.dispatcher.ready(
+        class_id
+        for task in tasks
+        if not task.depends_on and (class_id := master.classes.id_of(task.requires_key)) is not None
+    )
+    master.events.notify()

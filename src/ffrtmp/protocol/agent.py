@@ -14,6 +14,10 @@ from ffrtmp.domain.errors import Failure
 from ffrtmp.domain.job import Grant, OutputFile, Progress, Result
 from ffrtmp.domain.node import Capabilities, NodeType
 
+MOST_SLOTS = 1024
+#: of ids that the other side makes up
+LONGEST_ID = 255
+
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True): ...
 

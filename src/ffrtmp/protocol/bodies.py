@@ -13,10 +13,21 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from ffrtmp.domain import errors, spec, units
 
+#: no spelling of a quantity is longer
+_LONGEST_QUANTITY = 64
+#: faults of a body that are told one by one; finding the nearest name for each of a hundred thousand would stop everything else
+_MOST_FAULTS = 50
+_LONGEST_MESSAGE = 500
+
 
 def _parsed(parse: Callable[[object], Any], *examples: str) -> Any:
+    def bounded(value: object) -> Any:
+        if isinstance(value, str) and len(value) > _LONGEST_QUANTITY:
+            raise ValueError(f"{value[:20]!r}… is too long to be a quantity; write it like {', '.join(examples)}")
+        return parse(value)
+
     return [
-        BeforeValidator(parse),
+        BeforeValidator(bounded),
         pydantic.WithJsonSchema({"type": ["string", "number"], "examples": list(examples)}),
     ]
 
@@ -76,12 +87,15 @@ class VerifyBody(Body):
     vmaf_min: float | None = None
 
 
+_MOST_MEGABYTES = 1 << 30  # 1 PiB
+
+
 class LimitsBody(Body):
     """The reference's `resource_limits`."""
 
     max_cpu_percent: int | None = None
     max_memory_mb: int | None = None
-    max_disk_mb: Annotated[int, Field(ge=1)] | None = None
+    max_disk_mb: Annotated[int, Field(ge=1, le=_MOST_MEGABYTES)] | None = None
     timeout_sec: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None
 
 
@@ -89,7 +103,7 @@ class RequiresBody(Body):
     labels: dict[Label, Label] = Field(default={}, max_length=32)
     encoder: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{2,40}$")] | None = None
     min_threads: Annotated[int, Field(ge=0, le=4096)] = 0
-    min_memory_mb: Annotated[int, Field(ge=0)] = 0
+    min_memory_mb: Annotated[int, Field(ge=0, le=_MOST_MEGABYTES)] = 0
 
 
 def _audio(value: object) -> object:
@@ -146,7 +160,7 @@ class SubmitBody(Body):
     """`POST /jobs`. All optional but one of `scenario` and `parameters.codec`."""
 
     scenario: Annotated[str, StringConstraints(max_length=100)] = ""
-    confidence: Annotated[str, StringConstraints(max_length=100)] = "auto"
+    confidence: Annotated[str, StringConstraints(max_length=100), AfterValidator(_no_control_characters)] = "auto"
     engine: Annotated[spec.Engine, BeforeValidator(_lower)] = spec.Engine.AUTO
     queue: Annotated[spec.Queue, BeforeValidator(_lower)] = spec.Queue.DEFAULT
     priority: Annotated[spec.Priority, BeforeValidator(_lower)] = spec.Priority.MEDIUM
@@ -167,21 +181,27 @@ def parse(model: type[B], raw: bytes) -> B:
     try:
         return model.model_validate_json(raw)
     except pydantic.ValidationError as error:
-        raise errors.InvalidInput(faults=[_fault(item, model) for item in error.errors(include_url=False)]) from None
+        found = error.errors(include_url=False, include_context=False)
+        faults = [_fault(item, model) for item in found[:_MOST_FAULTS]]
+        if len(found) > _MOST_FAULTS:
+            faults.append(errors.Fault("", f"has {len(found) - _MOST_FAULTS} more faults"))
+        raise errors.InvalidInput(faults=faults) from None
 
 
 def _fault(item: pydantic_core.ErrorDetails, model: type[Body]) -> errors.Fault:
     path = ".".join(str(part) for part in item["loc"])
     kind = item["type"]
     if kind == "extra_forbidden":
-        return errors.Fault(path, f"is not a known field{_nearest(item['loc'], model)}", "unknown_field")
+        return errors.Fault(
+            path[:_LONGEST_MESSAGE], f"is not a known field{_nearest(item['loc'], model)}", "unknown_field"
+        )
     if kind == "json_invalid":
         return errors.Fault(path, f"is not JSON: {item['msg'].removeprefix('Invalid JSON: ')}", "invalid_json")
     message = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     value = item.get("input")
     if isinstance(value, str | int | float) and repr(value)[:80] not in message:
         message += f" (got {repr(value)[:80]})"
-    return errors.Fault(path, message)
+    return errors.Fault(path[:_LONGEST_MESSAGE], message[:_LONGEST_MESSAGE])
 
 
 def _nearest(location: tuple[int | str, ...], model: type[Body]) -> str:
@@ -193,5 +213,5 @@ def _nearest(location: tuple[int | str, ...], model: type[Body]) -> str:
         if not (isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)):
             break
         fields = annotation.model_fields
-    near = difflib.get_close_matches(str(location[-1]), fields, n=2)
+    near = difflib.get_close_matches(str(location[-1])[:_LONGEST_QUANTITY], fields, n=2)
     return f"; did you mean {' or '.join(near)}?" if near else ""

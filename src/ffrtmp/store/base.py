@@ -33,6 +33,10 @@ class BaseStore:
         submitted: interface.Submitted = await self._write(calls.Submit(new))
         return submitted
 
+    async def submit_many(self, new: Sequence[job.NewJob]) -> list[interface.Submitted]:
+        submitted: list[interface.Submitted] = await self._write(calls.SubmitMany(tuple(new)))
+        return submitted
+
     async def get_job(self, ref: str) -> job.Job:
         return await self._read(read.get_job, ref)
 
@@ -172,6 +176,13 @@ class BaseStore:
     async def finish_upload(self, upload_id: str) -> interface.Upload:
         upload: interface.Upload = await self._write(calls.FinishUpload(upload_id))
         return upload
+
+    async def orphans(self, *, created_before: int, limit: int) -> list[str]:
+        return await self._read(read.orphans, created_before, limit)
+
+    async def remove_uploads(self, upload_ids: Sequence[str]) -> list[str]:
+        removed: list[str] = await self._write(calls.RemoveUploads(tuple(upload_ids)))
+        return removed
 
     # numbers
 

@@ -15,6 +15,10 @@ class Submit(_Call, frozen=True):
     new: job.NewJob
 
 
+class SubmitMany(_Call, frozen=True):
+    new: tuple[job.NewJob, ...]
+
+
 class Cancel(_Call, frozen=True):
     ref: str
 
@@ -109,3 +113,7 @@ class CreateUpload(_Call, frozen=True):
 
 class FinishUpload(_Call, frozen=True):
     upload_id: str
+
+
+class RemoveUploads(_Call, frozen=True):
+    upload_ids: tuple[str, ...]

@@ -196,6 +196,9 @@ class Store(Protocol):
 
     # jobs
     async def submit(self, new: job.NewJob) -> Submitted: ...
+    async def submit_many(self, new: Sequence[job.NewJob]) -> list[Submitted]:
+        """All of them or, when one is refused, none. Faults name the job as `jobs.INDEX`."""
+
     async def get_job(self, ref: str) -> job.Job:
         """Raises NotFound."""
 
@@ -274,7 +277,7 @@ class Store(Protocol):
         """Jobs with a queued task of these classes that has waited at least so long."""
 
     async def expire(self, *, finished_before: int, limit: int) -> Expired:
-        """Removes finished jobs with all that belongs to them, in bulk."""
+        """Removes finished jobs with all that belongs to them, in bulk, and the uploads that only they named."""
 
     # uploads
     async def create_upload(self, new: Upload) -> Upload: ...
@@ -283,6 +286,12 @@ class Store(Protocol):
 
     async def finish_upload(self, upload_id: str) -> Upload:
         """Its bytes are all there, hashed and fsynced."""
+
+    async def orphans(self, *, created_before: int, limit: int) -> list[str]:
+        """Uploads that no job names, oldest first."""
+
+    async def remove_uploads(self, upload_ids: Sequence[str]) -> list[str]:
+        """Those of them that no job names are removed and returned: their bytes may go."""
 
     # numbers
     async def counts(self) -> Counts: ...

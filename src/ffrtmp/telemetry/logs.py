@@ -25,7 +25,11 @@ def configure(level: str = "info", log_format: str | None = None) -> None:
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=32)
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            pad_event_to=32,
+            exception_formatter=structlog.dev.plain_traceback,  # the other ones show local variables: keys, passwords
+        )
     )
     exceptions: list[Any] = [structlog.processors.format_exc_info] if as_json else []
     structlog.configure(

@@ -21,7 +21,9 @@ def test_a_bitrate_is_read_in_its_usual_spellings(text: object, bps: int) -> Non
     assert units.bitrate_bps(text) == bps
 
 
-@pytest.mark.parametrize("text", ["abc", "", "-2M", 0, "0", True, None, float("nan"), float("inf"), "2M; rm", "2X"])
+@pytest.mark.parametrize(
+    "text", ["abc", "", "-2M", 0, "0", True, None, float("nan"), float("inf"), "2M; rm", "2X", "9" * 400]
+)
 def test_what_is_not_a_bitrate_is_refused_with_examples(text: object) -> None:
     with pytest.raises(ValueError, match="write it like 2M"):
         units.bitrate_bps(text)
@@ -35,7 +37,7 @@ def test_a_time_is_read_in_its_usual_spellings(text: object, seconds: float) -> 
     assert units.seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "abc", "1:2:3:4", True, None, "1h30", float("inf")])
+@pytest.mark.parametrize("text", ["", "abc", "1:2:3:4", True, None, "1h30", float("inf"), 10**400, -(10**400)])
 def test_what_is_not_a_time_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="is not a time"):
         units.seconds(text)
@@ -62,7 +64,7 @@ def test_a_frame_rate_is_exact(text: object, rate: Fraction) -> None:
     assert units.frame_rate(text) == rate
 
 
-@pytest.mark.parametrize("text", ["0", "1/0", "abc", -25, "1e99", None, 2000])
+@pytest.mark.parametrize("text", ["0", "1/0", "abc", -25, "1e99", "1e999999999", None, 2000])
 def test_what_is_not_a_frame_rate_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match=r"frame rate"):
         units.frame_rate(text)

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from ffrtmp.domain import errors
@@ -37,6 +39,35 @@ def test_an_unknown_field_offers_the_nearest() -> None:
 
 def test_every_fault_of_a_body_comes_at_once() -> None:
     assert len(_faults(b'{"x": 1, "queue": "y", "parameters": {"fps": 0, "resolution": "big"}}')) == 4
+
+
+@pytest.mark.parametrize("digits", ["9" * 400, "1" * 100_000, "1e999999999"])
+@pytest.mark.parametrize("field", ["bitrate", "duration", "fps", "resolution"])
+def test_a_quantity_that_is_no_number_we_can_hold_is_refused(field: str, digits: str) -> None:
+    assert _faults(f'{{"parameters": {{"{field}": "{digits}"}}}}'.encode()) == [
+        (f"parameters.{field}", "invalid_value")
+    ]
+
+
+@pytest.mark.parametrize("field", ["requires.min_memory_mb", "resource_limits.max_disk_mb"])
+def test_an_amount_has_an_upper_bound(field: str) -> None:
+    outer, inner = field.split(".")
+    assert _faults(f'{{"parameters": {{"{outer}": {{"{inner}": {"9" * 30}}}}}}}'.encode()) == [
+        (f"parameters.{field}", "invalid_value")
+    ]
+
+
+def test_faults_beyond_counting_are_counted() -> None:
+    raw = json.dumps({f"scenari{number}": 1 for number in range(30_000)}).encode()
+    with pytest.raises(errors.InvalidInput) as raised:
+        bodies.parse(bodies.SubmitBody, raw)
+    assert len(raised.value.faults) == 51
+    assert raised.value.faults[-1].message == "has 29950 more faults"
+
+
+def test_a_fault_of_the_whole_body_is_a_sentence() -> None:
+    with pytest.raises(errors.InvalidInput, match=r"^The body is not JSON: EOF"):
+        bodies.parse(bodies.SubmitBody, b"{")
 
 
 def test_the_references_submission_is_understood() -> None:

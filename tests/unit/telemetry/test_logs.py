@@ -19,3 +19,18 @@ def test_lines_follow_stderr_where_it_goes(monkeypatch: pytest.MonkeyPatch) -> N
     logs.get("test").debug("quiet")
     lines = [json.loads(line) for line in second.getvalue().splitlines()]
     assert [(line["event"], line["component"], line["level"]) for line in lines] == [("two", "test", "info")]
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_traceback_shows_no_local_variables(monkeypatch: pytest.MonkeyPatch, log_format: str) -> None:
+    """They hold keys and passwords."""
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", told)
+    logs.configure("info", log_format)
+    password = "".join(("se", "cret"))
+    try:
+        raise ValueError(len(password))
+    except ValueError:
+        logs.get("test").exception("it failed")
+    assert "ValueError: 6" in told.getvalue()
+    assert "secret" not in told.getvalue()

@@ -13,6 +13,7 @@ _KEEPALIVE_SECONDS = 15.0
 #: how often a stream looks for what another master committed
 _BACKSTOP_SECONDS = 1.0
 _BATCH = 500
+_LONGEST_NUMBER = 18  # digits: any such number fits the database
 _encode = msgspec.json.Encoder().encode
 
 
@@ -34,7 +35,8 @@ async def stream(call: Call) -> Any:
                 ],
             }
         )
-        await call.unless_gone(_follow(call, send, after, job_id, node_id))
+        if call.scope["method"] != "HEAD":
+            await call.unless_gone(_follow(call, send, after, job_id, node_id))
         await send({"type": "http.response.body", "body": b""})
 
     return Stream(app=app)
@@ -42,12 +44,14 @@ async def stream(call: Call) -> Any:
 
 async def _start(call: Call, query: dict[str, str]) -> int:
     """Where to begin: Last-Event-ID, or `after`, or now."""
-    given = call.header("last-event-id") or query.get("after")
+    where, given = "header.Last-Event-ID", call.header("last-event-id")
+    if given is None:
+        where, given = "query.after", query.get("after")
     if given is None:
         return await call.master.store.last_event()
-    if not (given.isascii() and given.isdigit()):
+    if not (given.isascii() and given.isdigit() and len(given) <= _LONGEST_NUMBER):
         raise errors.InvalidInput(
-            faults=[errors.Fault("after", f"{given[:40]!r} is not an event number; 0 begins at the first")]
+            faults=[errors.Fault(where, f"{given[:40]!r} is not an event number; 0 begins at the first")]
         )
     return int(given)
 
@@ -57,7 +61,10 @@ async def _follow(call: Call, send: Send, after: int, job_id: str | None, node_i
     quiet = 0.0
     await send({"type": "http.response.body", "body": b": connected\n\n", "more_body": True})
     while not master.stopping.is_set():
-        events = await master.store.events(after=after, limit=_BATCH, job_id=job_id, node_id=node_id)
+        try:
+            events = await master.store.events(after=after, limit=_BATCH, job_id=job_id, node_id=node_id)
+        except errors.Unavailable:
+            events = []  # the database is away: the stream goes on when it is back
         if events:
             body = b"".join(
                 b"id: %d\nevent: %s\ndata: %s\n\n"

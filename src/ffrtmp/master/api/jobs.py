@@ -1,6 +1,7 @@
 """Jobs: submit, list, look at, change."""
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -12,6 +13,7 @@ from ffrtmp.store import interface
 
 _PAGE_DEFAULT = 100
 _PAGE_MAX = 1000
+_MOST_TAGS = 32
 #: how long a follower's request keeps a job reporting every second; followers ask again well before
 _FOLLOW_SECONDS = 10.0
 
@@ -31,7 +33,10 @@ async def submit(call: Call) -> Any:
 
 async def submit_batch(call: Call) -> Any:
     stored = await submission.submit_batch(call.master, call.body, idempotency_key=_idempotency_key(call))
-    return views.BatchView(jobs=[views.job_view(one.job) for one in stored], count=len(stored))
+    view = views.BatchView(jobs=[views.job_view(one.job) for one in stored], count=len(stored))
+    if any(one.created for one in stored):
+        return view
+    return Reply(body=view, status=200, headers={"Idempotent-Replay": "true"})
 
 
 async def dry_run(call: Call) -> Any:
@@ -72,8 +77,10 @@ def _filter(call: Call) -> tuple[interface.JobFilter, int | None, int]:
                 if not separator:
                     raise ValueError("write it like tag=name:value")
                 tags[key] = wanted
+                if len(tags) == _MOST_TAGS + 1:
+                    raise ValueError(f"more than {_MOST_TAGS} tags are asked for; a job has no more")
             elif name == "cursor":
-                before = _number(value, 0, 2**62, "is not a cursor of this API; use next_cursor of the page before")
+                before = _number(value, 0, 10**18, "is not a cursor of this API; use next_cursor of the page before")
             elif name == "limit":
                 limit = _number(value, 1, _PAGE_MAX, f"must be a number from 1 to {_PAGE_MAX}")
         except ValueError as error:
@@ -88,7 +95,7 @@ def _filter(call: Call) -> tuple[interface.JobFilter, int | None, int]:
 
 
 def _number(value: str, lowest: int, highest: int, message: str) -> int:
-    if not (value.isascii() and value.isdigit() and lowest <= int(value[:20]) <= highest):
+    if not (value.isascii() and value.isdigit() and len(value) <= 18 and lowest <= int(value) <= highest):
         raise ValueError(f"{value[:40]!r} {message}")
     return int(value)
 
@@ -147,7 +154,7 @@ async def outputs(call: Call) -> Any:
                 name=output.name,
                 size_bytes=output.size_bytes,
                 sha256=output.sha256,
-                url=f"/jobs/{job.id}/outputs/{output.name}" if output.upload_id else None,
+                url=f"/jobs/{job.id}/outputs/{quote(output.name, safe='')}" if output.upload_id else None,
                 path=output.path,
                 node_name=job.node_name if output.path else None,
             )

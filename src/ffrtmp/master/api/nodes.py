@@ -14,7 +14,6 @@ from ffrtmp.store import interface
 #: the reference's agents beat every 30 s and know no other interval
 REFERENCE_TTL_SECONDS = 90.0
 REFERENCE_BEAT_SECONDS = 30.0
-_MOST_SLOTS = 1024
 _register = msgspec.json.Decoder(agent.Register)
 _beat = msgspec.json.Decoder(agent.Beat)
 
@@ -28,7 +27,7 @@ class RegisteredView(views.NodeView, frozen=True):
 
 
 async def register(call: Call) -> Any:
-    asked = _register.decode(call.body)
+    asked = call.decode(_register)
     new, credential, beat_seconds = _new_node(call.master, asked)
     if call.principal.node_id is not None:
         # a node's credential may bring back that node, and no other
@@ -52,9 +51,8 @@ async def register(call: Call) -> Any:
         slots=found.slots,
         restored=len(registered.restored),
     )
-    call.master.dispatcher.wake_all()
+    call.master.dispatcher.ready(registered.ready_class_ids)
     call.master.events.notify()
-    call.master.sweep_soon.set()
     base = msgspec.structs.asdict(views.node_view(found))
     answer = RegisteredView(
         **base, heartbeat_interval_seconds=beat_seconds, ttl_seconds=new.ttl_us / 1e6, credential=credential
@@ -71,8 +69,8 @@ def _new_node(master: context.Master, asked: agent.Register) -> tuple[interface.
         faults.append(errors.Fault("name", "is missing; give a name, or an address whose host serves as one"))
     if len(name) > 255 or any(ord(character) < 33 for character in name):
         faults.append(errors.Fault("name", "must be at most 255 characters without spaces or control characters"))
-    if not 1 <= asked.slots <= _MOST_SLOTS:
-        faults.append(errors.Fault("slots", f"{asked.slots} is out of range; 1 to {_MOST_SLOTS}"))
+    if not 1 <= asked.slots <= agent.MOST_SLOTS:
+        faults.append(errors.Fault("slots", f"{asked.slots} is out of range; 1 to {agent.MOST_SLOTS}"))
     if not 1 <= asked.cpu_threads <= 65536:
         faults.append(errors.Fault("cpu_threads", f"{asked.cpu_threads} is out of range; 1 to 65536"))
     if not 0 <= asked.ram_total_bytes < 2**53:
@@ -101,12 +99,16 @@ def _new_node(master: context.Master, asked: agent.Register) -> tuple[interface.
         incarnation=asked.incarnation,
         version=asked.version,
         ttl_us=int(ttl * 1e6),
+        heartbeat_interval_us=int((REFERENCE_BEAT_SECONDS if reference else asked.heartbeat_interval_seconds) * 1e6),
     )
     return new, secret, REFERENCE_BEAT_SECONDS if reference else asked.heartbeat_interval_seconds
 
 
 def _host_of(address: str) -> str:
-    return urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    try:
+        return urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    except ValueError:  # such as half an IPv6 address
+        return ""
 
 
 def _reference_capabilities() -> node.Capabilities:
@@ -131,7 +133,7 @@ def _reference_capabilities() -> node.Capabilities:
 async def heartbeat(call: Call) -> Any:
     node_id = call.path["node_id"]
     call.principal.may_act_for(node_id)
-    beat = _beat.decode(call.body) if call.body.strip() else agent.Beat()
+    beat = call.decode(_beat) if call.body.strip() else agent.Beat()
     reference = not beat.incarnation
     result = await call.master.store.beat(
         interface.BeatCall(
@@ -179,6 +181,7 @@ async def remove(call: Call) -> Any:
     found = await call.master.store.get_node(call.path["node_id"])
     await call.master.store.remove_node(found.id)
     call.master.classes.drop_node(found.id)
+    call.master.dispatcher.node_changed(found.id)
     call.master.auth.forget(found.id)
     call.master.events.notify()
     return Reply(status=204)

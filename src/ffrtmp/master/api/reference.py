@@ -114,7 +114,7 @@ def _parameters(what: spec.Spec) -> dict[str, Any]:
 
 async def result(call: Call) -> Any:
     """Taken only from the node that holds the job's attempt; else 409."""
-    sent = _result.decode(call.body)
+    sent = call.decode(_result)
     call.principal.may_act_for(sent.node_id)
     master = call.master
     found = await master.store.get_job(sent.job_id)

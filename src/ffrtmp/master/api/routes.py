@@ -128,6 +128,7 @@ ROUTES: tuple[Route, ...] = (
         answer=reference.NextJob,
         query=(Query(name="node_id", description="The node that asks."),),
         problems=(400, 404, 409),
+        head=False,
     ),
     Route(
         method="POST",

@@ -18,13 +18,18 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 async def create(call: Call) -> Any:
-    asked = _create.decode(call.body)
+    asked = call.decode(_create)
     faults = []
     if not 1 <= asked.size_bytes <= _LARGEST_UPLOAD_BYTES:
         faults.append(errors.Fault("size_bytes", f"{asked.size_bytes} is out of range; 1 to {_LARGEST_UPLOAD_BYTES}"))
     if not _SHA256.fullmatch(asked.sha256):
         faults.append(errors.Fault("sha256", "must be 64 lower-case hexadecimal digits"))
-    if not 1 <= len(asked.name) <= 255 or "/" in asked.name or any(ord(character) < 32 for character in asked.name):
+    if (
+        not 1 <= len(asked.name) <= 255
+        or asked.name in (".", "..")
+        or "/" in asked.name
+        or any(ord(character) < 32 for character in asked.name)
+    ):
         faults.append(errors.Fault("name", "must be a file name of 1 to 255 characters, without a directory"))
     if faults:
         raise errors.InvalidInput(faults=faults)
@@ -51,15 +56,12 @@ async def receive(call: Call) -> Any:
     """`PUT` with `Upload-Offset`: the bytes from there on. Whole, it is hashed and sealed."""
     upload = await call.master.store.get_upload(call.path["upload_id"])
     offset = call.header("upload-offset") or "0"
-    if not (offset.isascii() and offset.isdigit()):
+    if not (offset.isascii() and offset.isdigit() and len(offset) <= 18):
         raise errors.InvalidInput(
             faults=[errors.Fault("header.Upload-Offset", f"{offset[:40]!r} is not a number of bytes")]
         )
-    if not upload.complete:
-        there = await call.master.artifacts.receive(upload, int(offset), call.stream())
-        if there == upload.size_bytes:
-            await call.master.artifacts.finish(upload)
-            upload = await call.master.store.finish_upload(upload.id)
+    if not upload.complete and await call.master.artifacts.receive(upload, int(offset), call.stream()):
+        upload = await call.master.store.finish_upload(upload.id)
     return _reply(call, upload)
 
 

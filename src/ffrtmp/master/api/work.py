@@ -23,11 +23,14 @@ _logs = msgspec.json.Decoder(agent.Logs)
 async def lease(call: Call) -> Any:
     node_id = call.path["node_id"]
     call.principal.may_act_for(node_id)
-    asked = _lease.decode(call.body)
-    if not 0 <= asked.free_slots <= 1024 or not asked.request_id:
-        raise errors.InvalidInput(
-            faults=[errors.Fault("free_slots", "must be 0 to 1024, with a request_id of its own")]
-        )
+    asked = call.decode(_lease)
+    faults = []
+    if not 0 <= asked.free_slots <= agent.MOST_SLOTS:
+        faults.append(errors.Fault("free_slots", f"{asked.free_slots} is out of range; 0 to {agent.MOST_SLOTS}"))
+    if not 1 <= len(asked.request_id) <= agent.LONGEST_ID:
+        faults.append(errors.Fault("request_id", f"must be of its own, with 1 to {agent.LONGEST_ID} characters"))
+    if faults:
+        raise errors.InvalidInput(faults=faults)
     return await call.unless_gone(_lease_for(call, node_id, asked))
 
 
@@ -72,21 +75,21 @@ async def _lease_for(call: Call, node_id: str, asked: agent.LeaseRequest) -> age
 
 
 async def publish(call: Call) -> Any:
-    sent = _publish.decode(call.body)
+    sent = call.decode(_publish)
     call.principal.may_act_for(sent.node_id)
     result = await call.master.store.publish(call.path["attempt_id"], sent.node_id, sent.incarnation, sent.outputs)
     return attempts.reply(result)
 
 
 async def complete(call: Call) -> Any:
-    sent = _complete.decode(call.body)
+    sent = call.decode(_complete)
     call.principal.may_act_for(sent.node_id)
     result = await call.master.store.complete(call.path["attempt_id"], sent.node_id, sent.incarnation, sent.result)
     return attempts.ended(call.master, result)
 
 
 async def fail(call: Call) -> Any:
-    sent = _fail.decode(call.body)
+    sent = call.decode(_fail)
     call.principal.may_act_for(sent.node_id)
     result = await call.master.store.fail(
         call.path["attempt_id"], sent.node_id, sent.incarnation, sent.failure, sent.result
@@ -103,14 +106,14 @@ async def fail(call: Call) -> Any:
 
 
 async def give_back(call: Call) -> Any:
-    sent = _give_back.decode(call.body)
+    sent = call.decode(_give_back)
     call.principal.may_act_for(sent.node_id)
     result = await call.master.store.give_back(call.path["attempt_id"], sent.node_id, sent.incarnation, sent.reason)
     return attempts.ended(call.master, result)
 
 
 async def put_log(call: Call) -> Any:
-    sent = _logs.decode(call.body)
+    sent = call.decode(_logs)
     call.principal.may_act_for(sent.node_id)
     if len(sent.text) > _LONGEST_LOG:
         raise errors.PayloadTooLarge(f"A log has at most {_LONGEST_LOG} characters; send its beginning and its end.")

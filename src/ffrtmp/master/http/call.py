@@ -57,6 +57,23 @@ class Call:
         value = self.headers.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
+    def decode(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """The body as the decoder's type. Raises InvalidInput for whatever else it is."""
+        if not self.body.strip():
+            raise errors.InvalidInput(
+                "The body is empty; send a JSON object.", code="empty_body", faults=[errors.Fault("", "is empty")]
+            )
+        try:
+            return decoder.decode(self.body)
+        except msgspec.ValidationError as error:
+            # msgspec says `Expected `int`, got `str` - at `$.free_slots``: the path becomes the fault's
+            message, _, location = str(error).partition(" - at `$")
+            raise errors.InvalidInput(faults=[errors.Fault(location.rstrip("`").lstrip("."), message)]) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise errors.InvalidInput(f"The body is not JSON: {error}", code="invalid_json") from None
+        except RecursionError:
+            raise errors.InvalidInput("The body is nested too deeply.", code="invalid_json") from None
+
     def query(self) -> list[tuple[str, str]]:
         return parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
 

@@ -1,6 +1,7 @@
 """A route as data, and the one ASGI wrapper around every handler: key, body, call, answer, problem document, counts."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -44,6 +45,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[Query, ...] = ()
     aliases: tuple[str, ...] = ()
     media_type: str = "application/json"
+    head: bool = True  #: HEAD is answered like GET; not where a GET changes something
 
 
 class Endpoint:
@@ -51,9 +53,9 @@ class Endpoint:
 
     def __init__(self, master: Master, route: Route) -> None:
         self._master = master
-        self._route = route
+        self.route = route
         self._reads = route.body is not None and not route.raw_body
-        self._query = frozenset(query.name for query in route.query)
+        self._query = {query.name: query for query in route.query}
         self._name = f"{route.method} {route.path}"
         self._keys = tuple((self._name, kind) for kind in range(6))
 
@@ -73,24 +75,27 @@ class Endpoint:
         self._master.traffic.bytes_out += len(body)
         headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body if self._route.method != "HEAD" else b""})
+        await send({"type": "http.response.body", "body": body if self.route.method != "HEAD" else b""})
 
     async def _answer(self, call: Call) -> Stream | tuple[int, list[tuple[bytes, bytes]], bytes]:
         try:
-            call.principal = await self._master.auth.check(call.headers, self._route.access)
+            call.principal = await self._master.auth.check(call.headers, self.route.access)
+            if len(call.headers) != len(call.scope["headers"]):
+                _check_headers(call.scope["headers"])
             if call.scope["query_string"]:
                 self._check_query(call)
             if self._reads:
                 await call.read()
-            found = await self._route.handler(call)
+            found = await self.route.handler(call)
         except errors.FfrtmpError as error:
             return self._problem(error)
-        except msgspec.ValidationError as error:
-            return self._problem(_validation(error))
-        except msgspec.DecodeError as error:
-            return self._problem(errors.InvalidInput(f"The body is not JSON: {error}", code="invalid_json"))
         except Disconnected:
             raise
+        except asyncio.CancelledError:
+            if not self._master.stopping.is_set():
+                raise
+            # the grace of a stop is over: what is still open gets an answer rather than a broken connection
+            return self._problem(errors.Unavailable("This master is stopping.", code="stopping"))
         except Exception:
             self._master.log.exception("a request failed", route=self._name)
             return self._problem(
@@ -103,21 +108,25 @@ class Endpoint:
             body = found.body if isinstance(found.body, bytes) else b"" if found.body is None else _encode(found.body)
             if body and not any(name == b"content-type" for name, _ in headers):
                 headers.append(_JSON)
-            return found.status or self._route.status, headers, body
-        return self._route.status, [_JSON], _encode(found)
+            return found.status or self.route.status, headers, body
+        return self.route.status, [_JSON], _encode(found)
 
     def _check_query(self, call: Call) -> None:
-        unknown = sorted({name for name, _ in call.query()} - self._query)
-        if unknown:
-            offer = ", ".join(sorted(self._query)) or "none"
-            raise errors.InvalidInput(
-                faults=[
-                    errors.Fault(
-                        f"query.{name}", f"is not a known parameter; this route takes: {offer}", "unknown_field"
-                    )
-                    for name in unknown
-                ]
-            )
+        given: dict[str, str] = {}
+        faults: dict[str, errors.Fault] = {}
+        for name, value in call.query():
+            known = self._query.get(name)
+            path = f"query.{name[:100]}"
+            if known is None:
+                offer = ", ".join(sorted(self._query)) or "none"
+                message = f"is not a known parameter; this route takes: {offer}"
+                faults[path] = errors.Fault(path, message, "unknown_field")
+            elif given.setdefault(name, value) != value and not known.repeatable:
+                faults[path] = errors.Fault(path, "is given twice; give it once")
+            elif (choices := known.schema.get("enum")) and value not in choices:
+                faults[path] = errors.Fault(path, f"{value[:40]!r} is not known; choose one of {', '.join(choices)}")
+        if faults:
+            raise errors.InvalidInput(faults=list(faults.values()))
 
     def _problem(self, error: errors.FfrtmpError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         document = problems.problem(error)
@@ -139,8 +148,17 @@ class Endpoint:
         return counted
 
 
-def _validation(error: msgspec.ValidationError) -> errors.InvalidInput:
-    """msgspec says `Expected `int`, got `str` - at `$.free_slots``: the path becomes the fault's."""
-    message, _, location = str(error).partition(" - at `$")
-    path = location.rstrip("`").lstrip(".")
-    return errors.InvalidInput(faults=[errors.Fault(path, message)])
+#: two of these that differ could be read differently by a proxy before us
+_SINGLE = frozenset(
+    {b"authorization", b"x-api-key", b"content-type", b"idempotency-key", b"last-event-id", b"upload-offset"}
+)
+
+
+def _check_headers(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raises InvalidInput for a header that is given twice and differs."""
+    given: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _SINGLE and given.setdefault(name, value) != value:
+            raise errors.InvalidInput(
+                faults=[errors.Fault(f"header.{name.decode('latin-1').title()}", "is given twice; give it once")]
+            )

@@ -20,8 +20,9 @@ class _Methods:
     """One path with an endpoint per method."""
 
     def __init__(self, endpoints: dict[str, Endpoint]) -> None:
-        self._endpoints = endpoints
-        self._allow = ", ".join(sorted(endpoints)).encode()
+        get = endpoints.get("GET")
+        self._endpoints = {"HEAD": get, **endpoints} if get is not None and get.route.head else endpoints
+        self._allow = ", ".join(sorted(self._endpoints)).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoints.get(scope["method"])

@@ -8,6 +8,8 @@ from ffrtmp.master.context import Master
 
 #: rows one sweep touches in one transaction: beats must never wait behind bulk work
 _BATCH = 200
+#: how long bytes are kept that no job names: an upload may be on its way, or its job about to be submitted
+_ORPHAN_SECONDS = 86400.0
 
 
 async def run(master: Master) -> None:
@@ -18,7 +20,8 @@ async def run(master: Master) -> None:
         group.create_task(_promote(master))
         group.create_task(_every(master, "reject", period, reject))
         group.create_task(_every(master, "retention", max(period, 30.0), expire))
-        group.create_task(_every(master, "classes", period, _classes))
+        group.create_task(_every(master, "orphans", max(period, 600.0), orphans))
+        group.create_task(_every(master, "classes", period, refresh))
 
 
 async def _every(master: Master, name: str, period: float, sweep: Callable[[Master], Awaitable[None]]) -> None:
@@ -72,6 +75,7 @@ async def _promote(master: Master) -> None:
     due: list[float | None] = [None]
 
     async def sweep(_: Master) -> None:
+        due[0] = None
         while True:
             promoted = await master.store.promote(_BATCH)
             master.dispatcher.ready(promoted.ready_class_ids)
@@ -92,18 +96,26 @@ async def _promote(master: Master) -> None:
 async def reject(master: Master) -> None:
     """Jobs that no registered node can run, after the grace period. With no node at all they wait: a farm is starting."""
     nodes = await master.store.nodes()
-    if not nodes:
-        return
-    hopeless = [found.id for found in master.classes.all() if all(node.unmet(found.requires, known) for known in nodes)]
+    now = master.clock()
+    classes = master.classes.all() if nodes else []
+    # of a class, not of a job: the one node that fits may come back with a new name, or be registered again without an encoder
+    # that fails for the moment, and jobs that waited long before that keep their grace
+    master.hopeless = {
+        found.id: master.hopeless.get(found.id, now)
+        for found in classes
+        if all(node.unmet(found.requires, known) for known in nodes)
+    }
+    grace = master.settings.unsatisfiable_grace_seconds
+    hopeless = [class_id for class_id, since in master.hopeless.items() if since <= now - grace]
     if not hopeless:
         return
-    grace_us = int(master.settings.unsatisfiable_grace_seconds * 1e6)
+    grace_us = int(grace * 1e6)
     job_ids = await master.store.waiting(hopeless, older_than_us=grace_us, limit=_BATCH)
     if not job_ids:
         return
     rejected = await master.store.reject(
         job_ids,
-        f"None of the {len(nodes)} registered nodes offers what the job requires; `ffrtmp jobs explain` names what each lacks.",
+        "No registered node offers what the job requires; `ffrtmp jobs explain` names what each lacks.",
     )
     if rejected:
         master.log.warning("jobs were rejected: no node can run them", count=len(rejected))
@@ -111,7 +123,7 @@ async def reject(master: Master) -> None:
 
 
 async def expire(master: Master) -> None:
-    """Finished jobs older than the retention, and the bytes that no job names any more."""
+    """Finished jobs older than the retention, and the bytes that only they named."""
     while not master.stopping.is_set():
         before = await master.store.now_us() - int(master.settings.retention_seconds * 1e6)
         gone = await master.store.expire(finished_before=before, limit=_BATCH)
@@ -123,7 +135,25 @@ async def expire(master: Master) -> None:
             return
 
 
-async def _classes(master: Master) -> None:
-    """Classes that another master made."""
-    if await master.classes.reload():
+async def orphans(master: Master) -> None:
+    """Bytes that no job names, of uploads that nobody has gone on with for a day."""
+    while not master.stopping.is_set():
+        before = await master.store.now_us() - int(_ORPHAN_SECONDS * 1e6)
+        found = await master.store.orphans(created_before=before, limit=_BATCH)
+        idle = await master.artifacts.idle(found, _ORPHAN_SECONDS)
+        gone = await master.store.remove_uploads(idle) if idle else []
+        await master.artifacts.remove(gone)
+        if gone:
+            master.log.info("uploads that no job came for were removed", uploads=len(gone))
+        if len(gone) < _BATCH:
+            return
+
+
+async def refresh(master: Master) -> None:
+    """What another master changed: classes, nodes, credentials."""
+    changed = await master.classes.reload()
+    if master.settings.postgres:
+        changed = master.classes.refresh(await master.store.nodes()) or changed
+        master.auth.forget_all()
+    if changed:
         await master.dispatcher.classes_changed()

@@ -41,9 +41,11 @@ KINDS: dict[type, Kind] = {
     calls.Reject: Kind(people.reject, people.reject_targets),
     calls.Submit: Kind(submit.submit),
     calls.Lease: Kind(lease.lease, lease.targets),
+    calls.SubmitMany: Kind(submit.submit_many, bulk=True),
     calls.Rescue: Kind(sweeps.rescue, bulk=True),
     calls.Promote: Kind(sweeps.promote, bulk=True),
     calls.Expire: Kind(sweeps.expire, bulk=True),
+    calls.RemoveUploads: Kind(uploads.remove, bulk=True),
 }
 
 

@@ -284,6 +284,10 @@ async def get_upload(tx: Tx, upload_id: str) -> interface.Upload:
     return found[upload_id]
 
 
+async def orphans(tx: Tx, created_before: int, limit: int) -> list[str]:
+    return [row[0] for row in await tx.all("upload_orphans", before=created_before, count=limit)]
+
+
 async def uploads(tx: Tx, ids: Sequence[str]) -> dict[str, interface.Upload]:
     return {
         row[0]: interface.Upload(

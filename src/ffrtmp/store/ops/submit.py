@@ -147,6 +147,38 @@ async def submit(unit: Unit, batch: Sequence[calls.Submit]) -> list[Answer]:
     return [answer for answer in answers if answer is not None]
 
 
+async def submit_many(
+    unit: Unit, batch: Sequence[calls.SubmitMany]
+) -> list[list[interface.Submitted] | errors.FfrtmpError]:
+    answers: list[list[interface.Submitted] | errors.FfrtmpError] = []
+    for call in batch:
+        wanted = [calls.Submit(new) for new in call.new]
+        refusal = await _refusal(unit, wanted)
+        if refusal is not None:
+            answers.append(refusal)
+            continue
+        made = await submit(unit, wanted)
+        answers.append([one for one in made if isinstance(one, interface.Submitted)])
+    return answers
+
+
+async def _refusal(unit: Unit, batch: Sequence[calls.Submit]) -> errors.FfrtmpError | None:
+    """Why not all of them can be taken."""
+    known = await _known_keys(unit, batch)
+    uploads = [_input_of(call.new.spec).input.upload_id for call in batch]
+    whole = await _whole_uploads(unit, {upload for upload in uploads if upload})
+    faults: list[errors.Fault] = []
+    for index, (call, upload) in enumerate(zip(batch, uploads, strict=True)):
+        body, _ = known.get(call.new.idempotency_key or "", ("", 0))
+        if body == call.new.body_sha256 and body:
+            continue
+        if body:
+            return errors.IdempotencyMismatch()
+        if fault := _fault(call.new, upload, whole):
+            faults.append(errors.Fault(f"jobs.{index}.{fault.path}", fault.message, fault.code))
+    return errors.InvalidInput(faults=faults) if faults else None
+
+
 async def _known_keys(unit: Unit, batch: Sequence[calls.Submit]) -> dict[str, tuple[str, int]]:
     keys = sorted({call.new.idempotency_key for call in batch if call.new.idempotency_key is not None})
     if not keys:

@@ -8,7 +8,7 @@ from ffrtmp.domain.errors import Code, Failure
 from ffrtmp.domain.job import EventKind
 from ffrtmp.domain.states import TaskState
 from ffrtmp.store import calls, interface
-from ffrtmp.store.ops import graph
+from ffrtmp.store.ops import graph, uploads
 from ffrtmp.store.ops.unit import Unit
 
 _KEY_PROMISE_US = 24 * 3600 * 1_000_000  #: guarantee G6: an idempotency key is known at least so long
@@ -108,13 +108,15 @@ async def _expire(unit: Unit, call: calls.Expire) -> interface.Expired:
     )
     await unit.lock_jobs((row[0] for row in found), wait=False)
     seqs = [row[0] for row in found if row[0] in unit.jobs]
+    removed: list[str] = []
     if seqs:
+        named = [row[0] for row in await unit.tx.all("uploads_of_jobs", seqs=seqs)]
         for name in _CHILDREN:
             await unit.tx.run(name, seqs=seqs)
         await unit.tx.run("old_jobs", seqs=seqs)
         for seq in seqs:
             unit.count_job(unit.jobs[seq], unit.jobs[seq].state, -1)
+        removed = await uploads.unnamed(unit, named)
     before = unit.now - _REQUESTS_KEPT_US
     await unit.tx.run("old_lease_requests", before=before, count=10 * call.limit)
-    uploads = await unit.tx.all("old_uploads", before=call.finished_before, count=call.limit)
-    return interface.Expired(len(seqs), [row[0] for row in uploads])
+    return interface.Expired(len(seqs), removed)

@@ -34,3 +34,14 @@ async def finish(unit: Unit, batch: Sequence[calls.FinishUpload]) -> list[interf
     await unit.tx.change("upload_finish", [_Id(upload_id) for upload_id in sorted({one.upload_id for one in batch})])
     found = await read.uploads(unit.tx, [one.upload_id for one in batch])
     return [found.get(one.upload_id) or errors.NotFound(f"There is no upload {one.upload_id}.") for one in batch]
+
+
+async def remove(unit: Unit, batch: Sequence[calls.RemoveUploads]) -> list[list[str]]:
+    return [await unnamed(unit, one.upload_ids) for one in batch]
+
+
+async def unnamed(unit: Unit, upload_ids: Sequence[str]) -> list[str]:
+    """Removes those of the uploads that no job names. One that a submission is just naming is left alone."""
+    if not upload_ids:
+        return []
+    return [row[0] for row in await unit.tx.all("upload_remove", ids=sorted(upload_ids))]

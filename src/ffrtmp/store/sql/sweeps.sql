@@ -45,11 +45,3 @@ DELETE FROM jobs WHERE seq {{in seqs bigint}};
 -- name: old_lease_requests
 DELETE FROM lease_requests WHERE (node_id, request_id) IN (
     SELECT node_id, request_id FROM lease_requests WHERE created_at < :before ORDER BY created_at LIMIT :count);
-
--- name: old_uploads
--- Named by no job: its jobs are gone, or there never was one.
-DELETE FROM uploads WHERE id IN (
-    SELECT id FROM uploads u
-    WHERE created_at < :before AND NOT EXISTS (SELECT 1 FROM upload_refs r WHERE r.upload_id = u.id)
-    ORDER BY created_at LIMIT :count {{lock_free}})
-RETURNING id;

@@ -13,3 +13,19 @@ SELECT id, complete FROM uploads WHERE id {{in ids text}} ORDER BY id {{share}};
 
 -- name: upload_ref_insert
 INSERT INTO upload_refs (upload_id, job_seq) VALUES (:upload_id, :job_seq) ON CONFLICT (upload_id, job_seq) DO NOTHING;
+
+-- name: uploads_of_jobs
+SELECT DISTINCT upload_id FROM upload_refs WHERE job_seq {{in seqs bigint}};
+
+-- name: upload_orphans
+SELECT id FROM uploads u
+WHERE created_at < :before AND NOT EXISTS (SELECT 1 FROM upload_refs r WHERE r.upload_id = u.id)
+ORDER BY created_at LIMIT :count;
+
+-- name: upload_remove
+-- Named by no job: its jobs are gone, or there never was one.
+DELETE FROM uploads WHERE id IN (
+    SELECT id FROM uploads u
+    WHERE id {{in ids text}} AND NOT EXISTS (SELECT 1 FROM upload_refs r WHERE r.upload_id = u.id)
+    ORDER BY id {{lock_free}})
+RETURNING id;
