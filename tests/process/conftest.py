@@ -57,6 +57,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "8khz.mkv": (*_SIGHT, "-f", "lavfi", "-i", "sine=sample_rate=8000:duration=3", *_H264, "-c:a", "pcm_s16le"),
     "raw.m2v": (*_SIGHT, "-c:v", "mpeg2video"),
     "tilted.mp4": ("-display_rotation", "45", "-i", "{folder}/upright.mp4", "-c", "copy"),
+    "fast.mkv": ("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=1000:duration=0.3", "-c:v", "ffv1"),
     "point.mkv": ("-f", "lavfi", "-i", "color=size=1x1:rate=25:duration=1", "-c:v", "ffv1"),
     **{
         f"{layout}.mkv": (
@@ -165,7 +166,7 @@ def transcode(found_tools, look, tmp_path):
         )
         outcomes = [await run.to_end(command, on_line=on_line) for command in commands]
         assert all(outcome.ok for outcome in outcomes), outcomes[-1].log
-        found = await look(output, decode=True)
+        found = await look(output, decode=True, rate=expectation.steady)
         return Made(made, output, source, found, verify.judge(expectation, made, found), outcomes)
 
     return transcode

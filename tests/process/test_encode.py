@@ -125,6 +125,7 @@ PECULIAR = {
     "a low sample rate in ts": ("8khz.mkv", {"container": Container.TS}),
     "raw, cut": ("raw.m2v", {"start": 0.33}),
     "tilted": ("tilted.mp4", {}),
+    "a thousand frames a second, in ts": ("fast.mkv", {"container": Container.TS}),
     "one pixel": ("point.mkv", {}),
     "2.1 to Opus": ("2.1.mkv", {"audio": Audio(codec=AudioCodec.OPUS)}),
     "4.0 to Opus": ("4.0.mkv", {"audio": Audio(codec=AudioCodec.OPUS)}),
@@ -229,6 +230,10 @@ async def test_progress_of_two_passes(transcode):
 #: what is done to a good output; None: bytes in its middle are overwritten
 SPOILT = {
     "a frame dropped": ("-vf", "select='not(eq(n,40))'", "-fps_mode", "passthrough", "-c:a", "copy"),
+    "a frame late": (
+        *("-vf", "setpts=if(eq(N\\,40)\\,PTS+0.01/TB\\,PTS)", "-fps_mode", "passthrough"),
+        *("-enc_time_base", "demux", "-c:a", "copy"),
+    ),
     "half": ("-t", "1.5", "-c", "copy"),
     "silent": ("-an", "-c", "copy"),
     "damaged": None,
@@ -264,7 +269,8 @@ async def test_a_spoilt_output_does_not_pass(transcode, look, found_tools, sourc
         data = bytearray(made.path.read_bytes())
         data[len(data) // 2 : len(data) // 2 + 2000] = b"\x55" * 2000
         bad.write_bytes(data)
-    told = verify.judge(verify.expect(made.spec, made.source), made.spec, await look(bad, decode=True))
+    expected = verify.expect(made.spec, made.source)
+    told = verify.judge(expected, made.spec, await look(bad, decode=True, rate=expected.steady))
     assert not told.passed, told
 
 

@@ -197,6 +197,18 @@ async def test_the_disk_limits(tmp_path, monkeypatch, limits, ended):
     assert outcome.ended is ended
 
 
+async def test_a_child_that_cannot_be_watched_is_not_left_to_itself(tmp_path, monkeypatch):
+    def stale(_: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(run, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(run.disk, "breach", stale)
+    child = await run.start(command(*FOREVER, watch=(tmp_path,)))
+    with pytest.raises(OSError, match="Stale"):
+        await child.wait()
+    assert gone(child.pid)
+
+
 async def test_a_flood_of_errors_does_not_fill_memory():
     outcome = await run.to_end(shell("yes 'the same old error' | head -c 20000000 >&2; echo last >&2"))
     assert outcome.ok

@@ -68,10 +68,18 @@ async def test_a_request_that_was_under_way_when_it_died_is_asked_again(service,
 
 
 async def test_a_cancelled_request_is_cancelled_in_the_child(service):
-    await service.request({}, timeout_seconds=30)
+    first = await service.request({}, timeout_seconds=30)
     with pytest.raises(TimeoutError):
-        await service.request({"do": "wait"}, timeout_seconds=0.05)
-    assert (await service.request({"number": 1}, timeout_seconds=30))["answer"] == 2
+        await asyncio.wait_for(service.request({"do": "wait"}, timeout_seconds=30), 0.05)
+    assert (await service.request({"number": 1}, timeout_seconds=30)) == {"id": 3, "answer": 2, "pid": first["pid"]}
+
+
+async def test_one_that_does_not_answer_in_time_is_ended_and_the_next_request_finds_another(service):
+    first = await service.request({}, timeout_seconds=30)
+    os.kill(first["pid"], signal.SIGSTOP)
+    with pytest.raises(TimeoutError):
+        await service.request({}, timeout_seconds=0.05)
+    assert (await service.request({"number": 1}, timeout_seconds=30))["pid"] != first["pid"]
 
 
 async def test_an_idle_service_gives_its_memory_back():

@@ -33,12 +33,19 @@ class Inspector:
         decode: bool = False,
         start: float = 0.0,
         duration: float | None = None,
+        rate: str | None = None,
         threads: int = 1,
         timeout_seconds: float = 600.0,
     ) -> inspection.Inspection:
         """Raises TaskError with the code that says what is wrong with the file."""
         request = inspection.request(
-            str(path), decode=decode, start=start, duration=duration, threads=threads, timeout_seconds=timeout_seconds
+            str(path),
+            decode=decode,
+            start=start,
+            duration=duration,
+            rate=rate,
+            threads=threads,
+            timeout_seconds=timeout_seconds,
         )
         try:
             reply = await self._service.request(request, timeout_seconds=timeout_seconds + _GRACE_SECONDS)

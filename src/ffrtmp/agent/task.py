@@ -336,6 +336,7 @@ class Task:
             found = await self._kit.inspector.inspect(
                 made,
                 decode=True,
+                rate=expectation.steady,
                 threads=self._kit.inspect_threads,
                 timeout_seconds=max(_INSPECT_SECONDS, _SLOWEST_DECODE * longest),
             )

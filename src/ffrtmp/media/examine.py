@@ -155,7 +155,9 @@ class _Look:
         if stream is not self._main or time_base is None:
             return Track([])
         assert isinstance(stream, AvVideo)
-        rates = dict.fromkeys(rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate)
+        asked = Fraction(self._request.rate) if self._request.rate else None
+        told = (asked, stream.average_rate, stream.guessed_rate, stream.base_rate)
+        rates = dict.fromkeys(rate for rate in told if rate)
         counted = None
         if self._taken is not None:
             begin, end = self._taken

@@ -133,6 +133,7 @@ class Request(_Record, frozen=True):
     decode: bool = False
     window_start: float | None = None  #: seconds after the format's start
     window_duration: float | None = None
+    rate: str | None = None  #: does the video follow this rate, a fraction? Tried before those that the file names
     threads: int = 1
     timeout_seconds: float = 3600.0
 
@@ -152,6 +153,7 @@ def request(
     decode: bool = False,
     start: float = 0.0,
     duration: float | None = None,
+    rate: str | None = None,
     threads: int = 1,
     timeout_seconds: float = 3600.0,
 ) -> dict[str, object]:
@@ -163,6 +165,7 @@ def request(
         decode=decode,
         window_start=start if window else None,
         window_duration=duration,
+        rate=rate,
         threads=threads,
         timeout_seconds=timeout_seconds,
     )

@@ -37,6 +37,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     encode_arguments: tuple[str, ...] = ()
     rate: Fraction | None = None  #: frames per second, about; for `-g`
     interval: tuple[float, float | None] = (0.0, None)  #: what is taken, in the input's clock
+    steady: bool = False  #: each frame lies on a tick of `rate`, and none is left out
     picture_start: float | None = None  #: of the first frame that comes out, in the input's clock
 
 
@@ -56,6 +57,7 @@ def plan(spec: Spec, source: Inspection | None) -> Timing:
         return _converted(spec.frame_rate, video.first_pts, video.duration_seconds, source.start_seconds, taken)
     return Timing(
         frames=video.frames or None,
+        steady=_on_its_grid(video, video.first_pts, source.start_seconds),
         picture_start=video.first_pts,
         video_seconds=video.duration_seconds,
         encode_arguments=_keep(video, video.first_pts, source.start_seconds),
@@ -105,6 +107,7 @@ def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
         encode_arguments=_keep(video, window.first_pts, base),
         rate=video.frame_rate,
         interval=(base, until),
+        steady=_on_its_grid(video, window.first_pts, base),
         picture_start=window.first_pts,
     )
     if spec.frame_rate is None:
@@ -122,6 +125,7 @@ def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
         video_filters=(cut.video_filters[1], f"fps={rate}:start_time=0", f"trim=end_frame={frames}"),
         encode_arguments=_on_grid(spec.frame_rate),
         rate=spec.frame_rate,
+        steady=True,
         picture_start=base,
     )
 
@@ -155,6 +159,7 @@ def _converted(
         encode_arguments=_on_grid(rate),
         rate=rate,
         interval=taken,
+        steady=True,
         picture_start=first,
     )
 
@@ -170,9 +175,13 @@ def _keep(video: VideoStream, first: float | None, base: float) -> tuple[str, ..
     first frame lies on its grid, the encoder's clock ticks once a frame: the exact times are restored.
     """
     rate = video.frame_rate
-    clock = "demux"
-    if video.constant_rate and rate and first is not None:
-        offset = (first - base) * rate
-        if abs(offset - round(offset)) <= float(Fraction(video.time_base) * rate) + 1e-6:
-            clock = fraction(1 / rate)
+    clock = fraction(1 / rate) if rate and _on_its_grid(video, first, base) else "demux"
     return ("-fps_mode:v", "passthrough", "-enc_time_base:v", clock)
+
+
+def _on_its_grid(video: VideoStream, first: float | None, base: float) -> bool:
+    rate = video.frame_rate
+    if not video.constant_rate or not rate or first is None:
+        return False
+    offset = (first - base) * rate
+    return bool(abs(offset - round(offset)) <= float(Fraction(video.time_base) * rate) + 1e-6)

@@ -3,6 +3,7 @@
 The expectation comes from the input's index and the same plans that made the command. Success is never taken from an exit code.
 """
 
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     frames_tolerance: int
     video_seconds: float | None
     rate: float | None  #: frames per second, about
+    steady: str | None = None  #: the exact rate, a fraction, when there is one frame on each of its ticks
     audio_codec: str | None  #: libav's name; None: no audio
     audio_copied: bool = False
     audio_channels: int | None = None
@@ -65,6 +67,7 @@ def expect(spec: Spec, source: Inspection | None) -> Expectation:
         frames_tolerance=planned.frames_tolerance,
         video_seconds=planned.video_seconds,
         rate=float(planned.rate) if planned.rate else None,
+        steady=str(planned.rate) if planned.steady and planned.rate else None,
         audio_codec=sound.codec,
         audio_copied=sound.copied,
         audio_channels=sound.channels,
@@ -114,7 +117,7 @@ class _Checks:
 
 
 def judge(expectation: Expectation, spec: Spec, found: Inspection) -> Verdict:
-    """`found` is the output's inspection, made with `decode`."""
+    """`found` is the output's inspection, made with `decode` and with `rate` as it is expected to be steady."""
     checks = _Checks()
     checks.problems += [f"decoding: {problem}" for problem in found.problems]
     if not found.decoded:
@@ -152,6 +155,13 @@ def _picture(checks: _Checks, expected: Expectation, video: VideoStream) -> None
         wrong = f"{missing} are missing" if missing > 0 else f"{-missing} too many"
         checks.problems.append(f"{video.frames} frames came out, not {expected.frames}: {wrong}")
     frame = 1 / expected.rate if expected.rate else 0.0
+    if expected.steady is not None and video.frames > 1:
+        checks.found["rate"] = video.rate
+        checks.found["rate_expected"] = expected.steady
+        if not video.constant_rate or video.frame_rate != Fraction(expected.steady):
+            checks.problems.append(
+                f"the frames do not come at a steady {float(Fraction(expected.steady)):.5g} per second"
+            )
     checks.near(
         "video_seconds",
         video.duration_seconds,

@@ -110,6 +110,15 @@ class Child:
             self._wake.set()
 
     async def _supervise(self) -> Outcome:
+        """A child that cannot be watched any more (its disk does not answer, say) is not left to itself."""
+        try:
+            return await self._watch()
+        except BaseException:
+            self.kill()
+            await asyncio.wait({self._exit})
+            raise
+
+    async def _watch(self) -> Outcome:
         pipes = await self._open_pipes()
         polled = self._loop.time()
         while not self._exit.done() and self._reason is None:

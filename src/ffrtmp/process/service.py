@@ -117,13 +117,20 @@ class Service:
     async def request(self, body: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
         """Ask, and wait for the reply. When the child dies meanwhile, ask a new one once.
 
-        Raises ServiceDied, or TimeoutError after `timeout_seconds` in all; being cancelled cancels the request.
+        Raises ServiceDied, or TimeoutError after `timeout_seconds` in all: then the child is stuck, and is ended, so that the
+        next request finds one that answers. Being cancelled cancels the request.
         """
-        async with asyncio.timeout(timeout_seconds):
-            try:
-                return await self._ask(body)
-            except ServiceDied:
-                return await self._ask(body)
+        asked = self._running
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                try:
+                    return await self._ask(body)
+                except ServiceDied:
+                    return await self._ask(body)
+        except TimeoutError:
+            if self._running is not None and asked in (None, self._running):
+                self._running.kill()
+            raise
 
     async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         if self._idle is not None:

@@ -128,10 +128,18 @@ def test_a_cut_is_expected_to_have_the_frames_of_its_window():
 
 @pytest.mark.parametrize(("frames", "passed"), [(156, False), (157, True), (158, True), (159, True), (160, False)])
 def test_a_converted_rate_may_differ_by_one_frame(frames, passed):
-    found = video(frames=frames, last_pts=(frames - 1) / 30, last_duration=1 / 30)
+    found = video(frames=frames, last_pts=(frames - 1) / 30, last_duration=1 / 30, rate="30")
     told = verdict(found, fps="30")
     assert told.checks["frames_expected"] == 158  # 5.28 s at 30 fps
     assert told.passed is passed
+
+
+@pytest.mark.parametrize("wrong", [{"constant_rate": False}, {"rate": "24"}])
+def test_frames_that_do_not_come_at_a_steady_rate(wrong):
+    told = verdict(video(**wrong))
+    assert told.problems == ["the frames do not come at a steady 25 per second"]
+    loose = changed(SOURCE, video=[changed(VIDEO, constant_rate=False)])
+    assert verdict(video(**wrong), loose).passed
 
 
 def test_one_side_of_the_size_keeps_the_aspect():
