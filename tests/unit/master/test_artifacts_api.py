@@ -2,7 +2,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from .conftest import Running
+from .conftest import Running, both_databases
+
+pytestmark = both_databases
 
 _BYTES = bytes(range(256)) * 4000
 _SHA256 = hashlib.sha256(_BYTES).hexdigest()

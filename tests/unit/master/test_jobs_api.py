@@ -2,7 +2,9 @@ import asyncio
 
 import pytest
 
-from .conftest import Running
+from .conftest import Running, both_databases
+
+pytestmark = both_databases
 
 
 async def test_a_job_is_submitted_read_and_listed(master: Running) -> None:

@@ -3,7 +3,9 @@
 import hashlib
 from typing import Any
 
-from .conftest import Running
+from .conftest import Running, both_databases
+
+pytestmark = both_databases
 
 _REGISTER = {
     "address": "http://worker-01:9091",

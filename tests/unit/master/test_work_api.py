@@ -4,7 +4,9 @@ from typing import Any
 import httpx
 import pytest
 
-from .conftest import Running
+from .conftest import Running, both_databases
+
+pytestmark = both_databases
 
 _FILE = {"name": "x.mp4", "size_bytes": 5, "sha256": "0" * 64, "path": "/srv/media/x.mp4"}
 
