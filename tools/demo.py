@@ -4,9 +4,9 @@ Everything but the outputs is temporary. Exit code 1 when anything did not compl
 """
 
 import asyncio
+import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ffrtmp.protocol.views import JobView
 
 CLIP = Path(__file__).parent.parent / "tests" / "media" / "bunny.mp4"
 RESULTS = Path("demo-output").resolve()
+PROGRAM = os.path.relpath(Path(sys.executable).with_name("ffrtmp"))
 #: file name → what is asked of it
 WANTED: dict[str, dict[str, Any]] = {
     "bunny-h264.mp4": {"codec": "h264", "crf": 23, "preset": "medium"},
@@ -91,13 +92,13 @@ async def demo() -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     RESULTS.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="ffrtmp-demo-") as temporary:
-        folder = Path(temporary)
+    with supervise.temporary_folder("ffrtmp-demo-") as place:
+        folder = place.path
         environment = {**serving.child_environment(), "FFRTMP_STATE_DIR": str(folder / "state")}
         for name in ("FFRTMP_CONFIG", "MASTER_API_KEY", "FFMPEG_RTMP_API_KEY"):
             environment.pop(name, None)
         out.say("Starting a master and two agents...")
-        async with supervise.Programs(environment, folder, stop, logs=folder) as programs:
+        async with supervise.Programs(environment, place, stop, logs=folder) as programs:
             master = await farm(programs, folder)
             out.say(f"Transcoding {CLIP.name} ({units.human_bytes(CLIP.stat().st_size)}) on demo-1 and demo-2:")
             async with Client(master["url"], api_key=master["api_key"]) as client:
@@ -120,7 +121,8 @@ async def demo() -> int:
     if not all(map(verified, jobs)):
         return 1
     out.text(f"\nThe files are in {RESULTS}. Everything else is stopped and removed.")
-    out.text("Your turn: ffrtmp up, and in another terminal ffrtmp transcode IN OUT  (docs/quickstart.md)")
+    out.text(f"Your turn: {PROGRAM} up, and in another terminal {PROGRAM} transcode IN OUT")
+    out.text("(docs/quickstart.md goes on from here)")
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from ffrtmp.agent import capabilities, shell
+from ffrtmp.agent.backoff import worth_a_line
 from ffrtmp.agent.inspector import Inspector
 from ffrtmp.agent.monitor import Monitor
 from ffrtmp.agent.session import Config
@@ -25,6 +26,8 @@ _log = logs.get("agent")
 
 #: decoding costs a twentieth of an encode: with these it is never what is waited for, and memory stays bounded
 _INSPECT_THREADS = 4
+#: exit code of an agent whose key is not accepted (docs/cli.md)
+_DENIED = 7
 #: trouble that waiting does not mend
 _FATAL = frozenset({"certificate_not_trusted", "client_certificate_required"})
 
@@ -143,7 +146,10 @@ async def _serve(
         ended = await one.run()
         stopping.cancel()
         if ended.code:
-            _log.error("the master refuses this node", why=ended.message)
+            hint = (
+                {"hint": "give the master's key with --api-key or FFMPEG_RTMP_API_KEY"} if ended.code == _DENIED else {}
+            )
+            _log.error("the master refuses this node", why=ended.message, **hint)
         return ended.code
     finally:
         if client is not None:
@@ -170,7 +176,8 @@ async def _connect(settings: AgentSettings, stop: asyncio.Event, rng: random.Ran
             if error.code in _FATAL:
                 raise errors.InvalidInput(error.message) from error
             failures += 1
-            _log.warning("waiting for the master", why=error.message)
+            if worth_a_line(failures):
+                _log.warning("waiting for the master", why=error.message)
             try:
                 async with asyncio.timeout(http.backoff(failures, error.retry_after_seconds, rng)):
                     await stop.wait()

@@ -8,6 +8,11 @@ _LONGEST_SECONDS = 5.0
 _LONGEST_STALE_SECONDS = 60.0
 
 
+def worth_a_line(failures: int) -> bool:
+    """The first, the eighth, the sixteenth, the thirty-second…: a long absence does not fill the log."""
+    return failures == 1 or (failures >= 8 and failures & (failures - 1) == 0)
+
+
 class Backoff:
     """Counts failures by kind of call. Randomness is handed in."""
 

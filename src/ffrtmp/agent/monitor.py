@@ -1,6 +1,7 @@
 """`/metrics`, `/health` and `/ready` of an agent: a few lines over h11 instead of a web framework's memory."""
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import h11
@@ -25,8 +26,9 @@ class Monitor:
         try:
             self._server = await asyncio.start_server(self._serve, host, port, limit=_LARGEST_REQUEST_BYTES)
         except OSError as error:
+            why = os.strerror(error.errno).lower() if error.errno else str(error)
             raise errors.InvalidInput(
-                f"--metrics-port {port} cannot be used ({error.strerror or error}); choose another, or --no-metrics."
+                f"--metrics-port {port} cannot be used ({why}); choose another, or --no-metrics."
             ) from error
         found: int = self._server.sockets[0].getsockname()[1]
         return found

@@ -17,7 +17,7 @@ import random
 import msgspec
 
 from ffrtmp.agent import messages as m
-from ffrtmp.agent.backoff import Backoff
+from ffrtmp.agent.backoff import Backoff, worth_a_line
 from ffrtmp.agent.held import Held, Poll, Stage, Want, canceled, fail, give_back
 from ffrtmp.domain.errors import Code, Failure
 from ffrtmp.protocol import agent
@@ -271,12 +271,12 @@ class Session:
             self._reregister(now, failed)
             return
         if failed.call == "register" and not self._ever_registered and failed.trouble is not m.Trouble.AWAY:
-            self._exit = m.Exit(1, failed.detail)
+            self._exit = m.Exit(7 if failed.trouble is m.Trouble.UNAUTHENTICATED else 1, failed.detail)
             self._effects.append(self._exit)
             return
         at = now + self._backoff.failed(failed.call, failed.retry_after, self._ttl)
         tries = self._backoff.failures(failed.call)
-        if tries & (tries - 1) == 0:  # the first, the second, the fourth, …: a long absence does not fill the log
+        if worth_a_line(tries):
             self._note("warning", f"{failed.call} failed", why=failed.detail, tries=str(tries))
         if failed.call == "lease":
             self._lease_at = at

@@ -75,6 +75,17 @@ class Command(click.Command):
             formatter.write_text(self.notes)
 
 
+def output_option() -> click.Option:
+    """`--output` of commands that talk to no master."""
+    return click.Option(
+        ["--output", "output_format"],
+        type=click.Choice(["table", "json"]),
+        default="table",
+        envvar="FFRTMP_OUTPUT",
+        help="How to print it.",
+    )
+
+
 def refuse_options_before(ctx: click.Context) -> None:
     """Options of the client that stand before a command which has no use for them must not be lost in silence."""
     above = ctx.parent

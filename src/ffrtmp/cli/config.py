@@ -24,18 +24,11 @@ def _gpu() -> str:
 
 @command.command(
     "recommend",
+    params=[base.output_option()],
     examples=["ffrtmp config recommend", "ffrtmp config recommend --cores 16 --memory 64"],
 )
 @click.option("--cores", "asked_cores", type=click.IntRange(1), help="For so many cores. Default: this machine's.")
 @click.option("--memory", type=click.FloatRange(min=0.25), help="For so much memory, in GiB. Default: this machine's.")
-@click.option(
-    "--output",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    envvar="FFRTMP_OUTPUT",
-    help="How to print it.",
-)
 def recommend(asked_cores: int | None, memory: float | None, output_format: str) -> None:
     """Say how many jobs at once and which presets suit this machine, and why."""
     import psutil

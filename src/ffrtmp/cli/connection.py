@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,12 +91,18 @@ class Connection:
     async def open(self) -> AsyncIterator["Client"]:
         """A client of that master. The package is loaded here: no command line is slow before it needs to be."""
         from ffrtmp.client.client import Client
-        from ffrtmp.telemetry import logs
+        from ffrtmp.domain import errors
 
-        logs.configure("warning", "text")  # to stderr: stdout is for results
-        client = await Client.connect(
-            self.master, api_key=self.api_key, ca=self.ca, cert=self.cert, key=self.key, insecure=self.insecure
-        )
+        if self.insecure:  # the only thing that a client logs
+            from ffrtmp.telemetry import logs
+
+            logs.configure("warning", "text")  # to stderr: stdout is for results
+        try:
+            client = await Client.connect(
+                self.master, api_key=self.api_key, ca=self.ca, cert=self.cert, key=self.key, insecure=self.insecure
+            )
+        except errors.InvalidInput as error:  # no master was asked yet
+            raise click.UsageError(str(error)) from error
         async with client:
             yield client
 
@@ -121,6 +128,20 @@ def _value(ctx: click.Context, name: str) -> Any:
     return ctx.params[name]
 
 
+def _typed(ctx: click.Context) -> str:
+    """The options on the command line that say which master is meant; the key is not shown again."""
+    words: list[str] = []
+    for flag in ("--master", "--ca", "--cert", "--key", "--insecure-skip-verify"):
+        here: click.Context | None = ctx
+        while here is not None:
+            if here.get_parameter_source(_name(flag)) is click.core.ParameterSource.COMMANDLINE:
+                value = here.params[_name(flag)]
+                words += [flag] if value is True else [flag, shlex.quote(str(value))]
+                break
+            here = here.parent
+    return "".join(f" {word}" for word in words)
+
+
 def session(ctx: click.Context) -> Session:
     return Session(
         Connection(
@@ -131,7 +152,7 @@ def session(ctx: click.Context) -> Session:
             key=_value(ctx, "key"),
             insecure=bool(_value(ctx, "insecure_skip_verify")),
         ),
-        output.Output(json=_value(ctx, "output_format") == "json"),
+        output.Output(json=_value(ctx, "output_format") == "json", options=_typed(ctx)),
     )
 
 

@@ -22,7 +22,7 @@ MEANING: dict[Exit, str] = {
     Exit.FAILED: "a job did not complete, or a check of `doctor` failed",
     Exit.USAGE: "the command line is wrong; nothing was done",
     Exit.UNREACHABLE: "the master (or a part of it) cannot be reached",
-    Exit.REFUSED: "the master refused the request: a value is wrong",
+    Exit.REFUSED: "a value is wrong: the request was refused",
     Exit.NOT_FOUND: "there is no such job, node or output",
     Exit.CONFLICT: "the present state does not allow it; or an output exists",
     Exit.DENIED: "the key is missing, unknown, or may not do this",

@@ -48,9 +48,7 @@ class Interrupts:
 
     async def _question(self) -> Choice:
         while True:
-            sys.stderr.write(
-                "\nThe jobs are still running. [d]etach and let them go on, [c]ancel them, or [k]eep watching? "
-            )
+            sys.stderr.write("\nThe jobs still run: [d]etach and let them, [c]ancel, or [k]eep watching? ")
             sys.stderr.flush()
             answer = await self._line_or_interrupt()
             if answer is None or answer[:1] in ("c", "q"):

@@ -17,7 +17,7 @@ async def _change(
     session: connection.Session,
     refs: tuple[str, ...],
     act: "Callable[[Client, str], Awaitable[ChangeView]]",
-    told: "Callable[[ChangeView], str]",
+    told: "Callable[[ChangeView, str], str]",
 ) -> int:
     """Each job stands alone: one that refuses does not keep the others. The exit code is that of the first refusal."""
     changes: list[ChangeView] = []
@@ -33,24 +33,24 @@ async def _change(
                 continue
             changes.append(change)
             if not session.out.json:
-                session.out.text(told(change))
+                session.out.text(told(change, ref))
     if session.out.json:
         session.out.document({"changes": changes, "count": len(changes)})
     return code
 
 
-def _is_now(change: "ChangeView") -> str:
+def _is_now(change: "ChangeView", _ref: str) -> str:
     return f"{text.name(change.job)} is {change.job.state}"
 
 
-def _cancel_told(change: "ChangeView") -> str:
+def _cancel_told(change: "ChangeView", ref: str) -> str:
     if change.job.state == "canceled":
-        return _is_now(change)
+        return _is_now(change, ref)
     return f"{text.name(change.job)} is being canceled (now {change.job.state})"
 
 
-def _retry_told(change: "ChangeView") -> str:
-    return f"{text.name(change.job)} is {change.job.state}, a retry of {change.job.retry_of or change.job_id}"
+def _retry_told(change: "ChangeView", ref: str) -> str:
+    return f"{text.name(change.job)} is {change.job.state}, a retry of job {ref}"
 
 
 @click.command("cancel", cls=connection.Command, examples=["ffrtmp jobs cancel 17 18"])

@@ -1,6 +1,8 @@
 """`ffrtmp jobs list|status|logs|wait|explain`: nothing here changes anything."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -121,9 +123,14 @@ async def print_job(session: connection.Session, client: "Client", job: "JobView
 
 
 async def follow_jobs(
-    session: connection.Session, client: "Client", refs: list[str], *, timeout_seconds: float | None = None
+    session: connection.Session,
+    client: "Client",
+    refs: list[str],
+    *,
+    timeout_seconds: float | None = None,
+    outcomes: bool = False,
 ) -> exits.Exit:
-    """Progress until all have ended; with JSON a line for each change."""
+    """Progress until all have ended; with JSON a line for each change. `outcomes`: then say what became of each."""
     watcher = watch.Watcher(client, refs, notice=session.out.say)
     with progress.display(session.out) as display:
 
@@ -132,11 +139,30 @@ async def follow_jobs(
             if session.out.json:
                 session.out.line(job)
 
-        ended = await watch.wait(watcher, see, timeout_seconds)
+        with _left(session):
+            ended = await watch.wait(watcher, see, timeout_seconds)
+    if outcomes:
+        _outcomes(session, watcher)
     if not ended:
         session.out.say("The time is up; the jobs go on.")
         return exits.Exit.TIMED_OUT
     return outcome(list(watcher.jobs.values()))
+
+
+@contextlib.contextmanager
+def _left(session: connection.Session) -> Iterator[None]:
+    """Who stops watching should know that nothing else stops."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        session.out.say("\nThe jobs go on.")
+        raise
+
+
+def _outcomes(session: connection.Session, watcher: watch.Watcher) -> None:
+    if not session.out.json:
+        for job in watcher.jobs.values():
+            show.outcome(session.out, job)
 
 
 @click.command(
@@ -158,13 +184,14 @@ async def wait_for(
 ) -> exits.Exit:
     """Wait, then print one JSON document where JSON was asked: of one job, or of `many`."""
     watcher = watch.Watcher(client, refs, notice=session.out.say)
-    with progress.display(session.out) as display:
+    with progress.display(session.out) as display, _left(session):
         ended = await watch.wait(
             watcher, lambda job: display.job(job, f"{text.name(job)} {text.what(job)}"), timeout_seconds
         )
     found = list(watcher.jobs.values())
     if session.out.json:
         session.out.document({"jobs": found, "count": len(found)} if many else found[0])
+    _outcomes(session, watcher)
     if not ended:
         session.out.say("The time is up; the jobs go on.")
         return exits.Exit.TIMED_OUT
@@ -190,7 +217,7 @@ async def logs(session: connection.Session, job: str, attempt: int | None) -> No
         session.out.document(view)
         return
     if not attempts and not view.logs:
-        session.out.say("There is no log yet: it comes when an attempt ends.")
+        session.out.say("There is no log: it comes when an attempt ends.")
     for log in attempts:
         session.out.say(f"--- attempt {log.number} on {log.node_name}")
         click.echo(log.text.rstrip("\n"))

@@ -36,10 +36,12 @@ STATE_STYLE = {
 
 
 class Output:
-    """Where one command prints. `json`: stdout is for a program."""
+    """Where one command prints. `json`: stdout is for a program. `options`: what must stand in a command that is shown, so that
+    it reaches the same master."""
 
-    def __init__(self, *, json: bool) -> None:
+    def __init__(self, *, json: bool, options: str = "") -> None:
         self.json = json
+        self.options = options
 
     @functools.cached_property
     def screen(self) -> "Console":
@@ -83,18 +85,25 @@ class Output:
         """A message for the person, on stderr."""
         self.messages.print(message, markup=False, soft_wrap=True)
 
-    def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
-        """A table that fits: the last column wraps where the terminal is narrow."""
+    def table(
+        self,
+        headings: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        right: Sequence[str] = (),
+        wrapped: Sequence[str] = (),
+    ) -> None:
+        """A table that fits: the last column, and those `wrapped`, wrap where the terminal is narrow."""
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for index, heading in enumerate(headings):
-            last = index == len(headings) - 1
+            wraps = index == len(headings) - 1 or heading in wrapped
             table.add_column(
                 heading,
                 justify="right" if heading in right else "left",
-                no_wrap=not last,
-                overflow="fold" if last else "ellipsis",
+                no_wrap=not wraps,
+                overflow="fold" if wraps else "ellipsis",
             )
         for row in rows:
             table.add_row(*(cell(value) for value in row))

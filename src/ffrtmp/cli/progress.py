@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from ffrtmp.protocol.views import JobView
 
+#: terminals below this width get the short form
+_NARROW = 100
 #: without a terminal, a job says something each time it has passed this many percent more
 _STEP = 10
 
@@ -34,20 +36,28 @@ class Bars:
     """One bar for each job, as rich draws them."""
 
     def __init__(self, out: output.Output) -> None:
+        self._out = out
+        self._narrow = out.messages.width < _NARROW
+        self._last: dict[str, tuple[float, str]] = {}
+        self._draw()
+
+    def _draw(self) -> None:
+        """Fresh bars below whatever the screen shows."""
         from rich import progress
 
-        self._out = out
         self._tasks: dict[str, TaskID] = {}
         self._bars: Progress = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(bar_width=18),
+            progress.BarColumn(bar_width=12 if self._narrow else 18),
             progress.TextColumn("{task.percentage:>3.0f}%"),
             progress.TextColumn("{task.fields[detail]}", markup=False),
-            console=out.messages,
+            console=self._out.messages,
             redirect_stdout=False,
             redirect_stderr=False,
             refresh_per_second=8,
         )
+        for label, (percent, said) in self._last.items():
+            self._set(label, percent, said)
 
     def __enter__(self) -> "Bars":
         self._bars.start()
@@ -57,7 +67,8 @@ class Bars:
         self._bars.stop()
 
     def _set(self, label: str, percent: float | None, detail: str) -> None:
-        shown = _shortened(label, 28)
+        shown = _shortened(label, 24 if self._narrow else 40)
+        self._last[label] = (percent or 0.0, detail)
         if label not in self._tasks:
             self._tasks[label] = self._bars.add_task(shown, total=100, detail=detail)
         self._bars.update(self._tasks[label], completed=percent or 0.0, detail=detail)
@@ -66,7 +77,7 @@ class Bars:
         percent = 100.0 if job.state == "completed" else None
         if percent is None and job.progress_detail:
             percent = job.progress_detail.percent
-        self._set(label, percent, detail(job))
+        self._set(label, percent, detail(job, short=self._narrow))
 
     def transfer(self, label: str, verb: str, done: int, total: int) -> None:
         of = f"{verb} {units.human_bytes(done)} of {units.human_bytes(total)}"
@@ -81,6 +92,7 @@ class Bars:
         try:
             yield
         finally:
+            self._draw()
             self._bars.start()
 
 
@@ -148,14 +160,14 @@ def display(out: output.Output) -> Bars | Lines | Silent:
     return Bars(out) if out.messages.is_terminal and not out.messages.is_dumb_terminal else Lines(out)
 
 
-def detail(job: "JobView") -> str:
-    """What stands beside the bar."""
+def detail(job: "JobView", *, short: bool = False) -> str:
+    """What stands beside the bar. Why a job failed has more room below: `show.outcome`."""
     if job.state in watch.TERMINAL:
         took = text.taken(job)
         if job.state == "completed":
             verified = job.result and job.result.verdict and job.result.verdict.passed
             return f"completed in {took}{', verified' if verified else ''}"
-        return f"{job.state}: {job.failure.message}" if job.failure else job.state
+        return f"{job.state}: {job.failure.code}" if job.failure and job.state != "canceled" else job.state
     if job.cancel_requested:
         return "canceling"
     if job.state == "queued":
@@ -164,7 +176,7 @@ def detail(job: "JobView") -> str:
         return job.state
     eta = job.progress_detail.eta_seconds if job.progress_detail else None
     left = f" · {units.human_seconds(eta)} left" if eta is not None else ""
-    return (text.speeds(job.progress_detail) or "starting") + left
+    return (text.speeds(job.progress_detail, short=short) or "starting") + left
 
 
 def _shortened(label: str, width: int) -> str:

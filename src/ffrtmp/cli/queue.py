@@ -29,6 +29,7 @@ async def command(session: connection.Session) -> None:
             for row in view.rows
         ],
         right=("TASKS",),
+        wrapped=("REQUIRES",),
     )
     session.out.text(f"{view.total} in all")
 

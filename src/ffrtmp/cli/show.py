@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from ffrtmp.domain.job import Verdict
     from ffrtmp.protocol.views import AttemptView, ExplainView, JobView, OutputsView, TasksView
 
-_BAR = 30
+#: with the speeds beside it, 80 columns wide
+_BAR = 20
 
 
 def jobs_table(out: output.Output, jobs: Sequence["JobView"]) -> None:
@@ -63,7 +64,7 @@ def job_page(out: output.Output, job: "JobView", outputs: "OutputsView | None", 
         out.table(
             ["NAME", "SIZE", "WHERE"],
             [
-                [made.name, units.human_bytes(made.size_bytes), _where(job, made.path, made.node_name)]
+                [made.name, units.human_bytes(made.size_bytes), _where(out, job, made.path, made.node_name)]
                 for made in outputs.outputs
             ],
             right=("SIZE",),
@@ -77,9 +78,27 @@ def job_page(out: output.Output, job: "JobView", outputs: "OutputsView | None", 
         out.text(f"  {job.failure.code}: {job.failure.message}")
         out.text(f"  {job.failure.advice}")
         if job.state != "canceled":
-            out.text(f"  Log: ffrtmp jobs logs {job.sequence_number}    Again: ffrtmp jobs retry {job.sequence_number}")
+            _log_and_again(out, job)
     elif job.state in ("queued", "retrying"):
-        out.text(f"\nWhy it waits: ffrtmp jobs explain {job.sequence_number}")
+        out.text(f"\nWhy it waits: ffrtmp jobs explain {job.sequence_number}{out.options}")
+
+
+def outcome(out: output.Output, job: "JobView") -> None:
+    """What a person who waited wants to know: where the output is, or why there is none. On stderr."""
+    if job.failure and job.state != "canceled":
+        out.say(f"{text.name(job)}: {job.failure.message}\n  {job.failure.advice}")
+        _log_and_again(out, job, say=True)
+    for made in job.result.outputs if job.result else ():
+        where = _where(out, job, made.path, job.node_name)
+        out.say(f"{text.name(job)}: {made.name}, {units.human_bytes(made.size_bytes)}: {where}")
+
+
+def _log_and_again(out: output.Output, job: "JobView", *, say: bool = False) -> None:
+    number = job.sequence_number
+    line = f"  Log: ffrtmp jobs logs {number}{out.options}    Again: ffrtmp jobs retry {number}{out.options}"
+    if len(line) > 80:
+        line = line.replace("    Again", "\n  Again")
+    (out.say if say else out.text)(line)
 
 
 def explain_page(out: output.Output, job: "JobView", view: "ExplainView") -> None:
@@ -89,7 +108,7 @@ def explain_page(out: output.Output, job: "JobView", view: "ExplainView") -> Non
         ahead = f" {view.ahead} ready before it." if view.ahead else ""
         eta = f" It should end in about {units.human_seconds(view.eta_seconds)}." if view.eta_seconds else ""
         out.text(f"  Waits ({view.waiting_code}): {view.waiting_reason}{ahead}{eta}")
-    elif view.eta_seconds:
+    elif view.eta_seconds and not job.cancel_requested:
         out.text(f"  It should end in about {units.human_seconds(view.eta_seconds)}.")
     _heading(out, "What it became")
     _pairs(out, spec_pairs(view.spec))
@@ -246,10 +265,10 @@ def _found(checks: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _where(job: "JobView", path: str | None, node: str | None) -> str:
+def _where(out: output.Output, job: "JobView", path: str | None, node: str | None) -> str:
     if path:
         return f"{path} on {node}" if node else path
-    return f"ffrtmp jobs download {job.sequence_number}"
+    return f"ffrtmp jobs download {job.sequence_number}{out.options}"
 
 
 def _short(name: str, width: int) -> str:

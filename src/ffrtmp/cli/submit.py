@@ -145,20 +145,22 @@ async def _submit(
             made = (await client.submit_batch(bodies, idempotency_key=key)).jobs
         else:
             made = [await client.submit(bodies[0], idempotency_key=key)]
-        if not (wait or follow) or not session.out.json:
-            _told(session, made, many)
-        if not (wait or follow):
+        waits = wait or follow
+        if not waits or not session.out.json:
+            _told(session, made, many, waits=waits)
+        if not waits:
             return None
+        ids = [job.id for job in made]
         if follow:
-            return await jobs_read.follow_jobs(session, client, [job.id for job in made], timeout_seconds=timeout)
-        return await jobs_read.wait_for(session, client, [job.id for job in made], timeout, many=many)
+            return await jobs_read.follow_jobs(session, client, ids, timeout_seconds=timeout, outcomes=True)
+        return await jobs_read.wait_for(session, client, ids, timeout, many=many)
 
 
-def _told(session: connection.Session, made: list[Any], many: bool) -> None:
+def _told(session: connection.Session, made: list[Any], many: bool, *, waits: bool) -> None:
     if session.out.json:
         session.out.document({"jobs": made, "count": len(made)} if many else made[0])
         return
     for job in made:
         session.out.text(f"{text.name(job)} is {job.state}: {text.what(job)}  ({job.id})")
-    if len(made) == 1:
-        session.out.say(f"Watch it: ffrtmp jobs status {made[0].sequence_number} --follow")
+    if len(made) == 1 and not waits:
+        session.out.say(f"Watch it: ffrtmp jobs status {made[0].sequence_number} --follow{session.out.options}")

@@ -2,7 +2,13 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,16 +26,44 @@ class Stopped(click.Abort):
     """The user ended it while it was starting."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A directory for the programs. `held`: a descriptor that each of them keeps open, so that the directory outlives none."""
+
+    path: Path
+    held: int | None = None
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[Folder]:
+    """Removed when we and the last program that has `held` are gone, even by kill -9: a shell waits for the pipe's other end."""
+    path = Path(tempfile.mkdtemp(prefix=prefix))
+    ours, held = os.pipe()
+    remover = subprocess.Popen(
+        ["/bin/sh", "-c", 'cat >/dev/null; exec rm -rf -- "$1"', "sh", str(path)], stdin=ours, start_new_session=True
+    )
+    os.close(ours)
+    try:
+        yield Folder(path, held)
+    finally:
+        os.close(held)
+        try:
+            remover.wait(_GRACE_SECONDS)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 class Programs:
     """Started one after another, stopped in the reverse order. `folder` is for their ready files. `stop`: set when the user
     wants to end. `logs`: a directory for what they say; None: the terminal."""
 
     def __init__(
-        self, environment: dict[str, str], folder: Path, stop: asyncio.Event, *, logs: Path | None = None
+        self, environment: dict[str, str], folder: Folder, stop: asyncio.Event, *, logs: Path | None = None
     ) -> None:
         self._logs = logs
         self._environment = environment
-        self._folder = folder
+        self._folder = folder.path
+        self._held = () if folder.held is None else (folder.held,)
         self._stop = stop
         self._running: list[tuple[str, asyncio.subprocess.Process]] = []
 
@@ -61,6 +95,7 @@ class Programs:
             stderr=stderr,
             # the terminal's Ctrl-C is ours: we stop them in order
             start_new_session=True,
+            pass_fds=self._held,
         )
         if stderr:
             stderr.close()  # the child has it

@@ -72,15 +72,15 @@ def name(job: "JobView") -> str:
     return f"job {job.sequence_number}"
 
 
-def speeds(progress: "Progress | None") -> str:
-    """`encode · 31.2 fps · 1.3x · 2.1 Mb/s`, as far as it is known."""
+def speeds(progress: "Progress | None", *, short: bool = False) -> str:
+    """`encode · 31.2 fps · 1.3x · 2.1 Mb/s`, as far as it is known; short: `encode · 1.3x`."""
     if progress is None:
         return ""
     parts = [
         progress.phase,
-        f"{progress.fps:.1f} fps" if progress.fps else "",
+        f"{progress.fps:.1f} fps" if progress.fps and not short else "",
         f"{progress.speed:.2f}x" if progress.speed else "",
-        bitrate(progress.bitrate_bps) if progress.bitrate_bps and progress.bitrate_bps >= 1000 else "",
+        bitrate(progress.bitrate_bps) if progress.bitrate_bps and progress.bitrate_bps >= 1000 and not short else "",
         f"{progress.dropped_frames} dropped" if progress.dropped_frames else "",
     ]
     return " · ".join(part for part in parts if part)

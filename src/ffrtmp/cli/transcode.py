@@ -39,8 +39,8 @@ _OPTIONS: list[click.Parameter] = [
     "Each output is verified before it appears under its name; the input is never written. Ctrl-C asks whether to detach "
     "or cancel; with no terminal to ask at, a second Ctrl-C cancels.",
 )
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True)
-@click.argument("out", metavar="OUT")
+@click.argument("inputs", metavar="IN...", nargs=-1, type=click.Path())  # the type gives completion
+@click.argument("out", metavar="OUT", type=click.Path())
 async def command(
     session: connection.Session,
     inputs: tuple[str, ...],
@@ -52,6 +52,8 @@ async def command(
     **values: Any,
 ) -> int | None:
     """Transcode files and watch: IN [IN...] OUT."""
+    if not inputs:
+        raise click.UsageError(f"Give an input and an output: ffrtmp transcode {out} OUT", click.get_current_context())
     asked = spec_options.take(values)
     items = _items(inputs, out, asked, overwrite=overwrite)
     try:

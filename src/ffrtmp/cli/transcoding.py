@@ -195,14 +195,19 @@ class Run:
             elif item.job and item.job.state not in watch.TERMINAL:
                 self._still_running(item, item.job)
             elif item.job and item.job.failure:
-                out.say(f"{item.label}: {item.job.state}: {item.job.failure.code}: {item.job.failure.message}")
-                if item.job.state != "canceled":
-                    out.say(f"  {item.job.failure.advice}")
+                self._failed(item, item.job)
             elif item.job and not item.done:
                 out.say(f"{item.label}: {item.job.state}")
         made = [item for item in self._items if item.done]
         if made and not self._detach:
             show.made_table(out, [(str(item.target), item.job) for item in made if item.job])
+
+    def _failed(self, item: Item, job: "JobView") -> None:
+        assert job.failure is not None
+        if job.state == "canceled":
+            self._session.out.say(f"{item.label}: canceled")
+            return
+        self._session.out.say(f"{item.label}: {job.failure.message}\n  {job.failure.advice}")
 
     def _still_running(self, item: Item, job: "JobView") -> None:
         out = self._session.out
@@ -210,9 +215,9 @@ class Run:
             out.say(f"{item.label}: {text.name(job)} is being canceled")
             return
         out.text(f"{item.label}: {text.name(job)} is {job.state}  ({job.id})")
-        out.say(f"  Watch it: ffrtmp jobs status {job.sequence_number} --follow")
+        out.say(f"  Watch it: ffrtmp jobs status {job.sequence_number} --follow{out.options}")
         if self._upload:
-            out.say(f"  Fetch it: ffrtmp jobs download {job.sequence_number} --to {item.target}")
+            out.say(f"  Fetch it: ffrtmp jobs download {job.sequence_number} --to {item.target}{out.options}")
 
     def _row(self, item: Item) -> dict[str, Any]:
         row: dict[str, Any] = {"input": str(item.source), "output": str(item.target)}

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
-import tempfile
 from pathlib import Path
 
 import click
@@ -14,6 +14,8 @@ from ffrtmp.cli import base, exits, layered, parameters, serving, supervise
 from ffrtmp.cli.serving import PORT
 
 _DEFAULT_PORT = 8080
+#: whoever stops it waits for this: what runs goes back to the queue
+_AGENT_GRACE = "2s"
 
 
 @click.command(
@@ -42,22 +44,28 @@ _DEFAULT_PORT = 8080
 def command(port: int, media_root: tuple[Path, ...], max_concurrent_jobs: int | str, temporary: bool) -> int:
     """Start a master and an agent on this machine."""
     with contextlib.ExitStack() as stack:
-        folder = _folder(stack, temporary)
-        return asyncio.run(_up(folder, port, media_root or (Path.cwd(),), max_concurrent_jobs, temporary=temporary))
+        folder = _kept() if not temporary else stack.enter_context(supervise.temporary_folder("ffrtmp-up-"))
+        return asyncio.run(_up(folder, port, media_root or (Path.cwd(),), max_concurrent_jobs))
 
 
-def _folder(stack: contextlib.ExitStack, temporary: bool) -> Path:
+def _kept() -> supervise.Folder:
     """Where this farm keeps its things."""
     from ffrtmp.client import state
+    from ffrtmp.store import sqlite_guard
 
-    if temporary:
-        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ffrtmp-up-")))
     folder = state.folder() / "up"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise click.UsageError(f"{folder} cannot be made ({error.strerror}); set FFRTMP_STATE_DIR.") from None
-    return folder
+    try:
+        os.close(sqlite_guard.lock(folder / "master.db"))
+    except sqlite_guard.StoreLocked:
+        raise click.UsageError(
+            f"Another `ffrtmp up` runs with {folder}. Use that one, or give this one its own place: --temporary, or another"
+            " FFRTMP_STATE_DIR."
+        ) from None
+    return supervise.Folder(folder)
 
 
 def free(port: int) -> bool:
@@ -71,9 +79,10 @@ def free(port: int) -> bool:
     return True
 
 
-async def _up(folder: Path, port: int, roots: tuple[Path, ...], slots: int | str, *, temporary: bool) -> int:
+async def _up(place: supervise.Folder, port: int, roots: tuple[Path, ...], slots: int | str) -> int:
     if port and not free(port):
         raise click.UsageError(f"Port {port} is in use: another master? Choose another with --port, or --port 0.")
+    folder, temporary = place.path, place.held is not None
     environment = serving.child_environment()
     if temporary:
         environment["FFRTMP_STATE_DIR"] = str(folder)
@@ -81,7 +90,7 @@ async def _up(folder: Path, port: int, roots: tuple[Path, ...], slots: int | str
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    async with supervise.Programs(environment, folder, stop) as programs:
+    async with supervise.Programs(environment, place, stop) as programs:
         master = await programs.start(
             "master",
             ["--host", "127.0.0.1", "--port", str(port), "--no-tls", "--db", str(folder / "master.db"),
@@ -91,12 +100,15 @@ async def _up(folder: Path, port: int, roots: tuple[Path, ...], slots: int | str
         agent = await programs.start(
             "agent",
             ["--register", "--master", url, "--max-concurrent-jobs", str(slots), "--work-dir", str(folder / "work"),
+             "--stop-grace", _AGENT_GRACE,
              "--metrics-host", "127.0.0.1", "--metrics-port", str(9091 if free(9091) else 0),
              *(f"--media-root={root.resolve()}" for root in roots)],
         )  # fmt: skip
         _tell(master, agent, url, roots, folder if temporary else None)
         ended = await programs.until_one_ends()
-        if ended is not None:
+        if ended is None:
+            click.echo("\nStopping...", err=True)
+        else:
             click.echo(f"error: the {ended} has ended by itself. {programs.said(ended)}", err=True)
             return exits.Exit.FAILED
     click.echo("Stopped." + ("" if temporary else f" The queue is kept in {folder}."), err=True)

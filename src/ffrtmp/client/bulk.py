@@ -193,4 +193,4 @@ async def _fetch_rest(wire: http.Http, url: str, part: _Part, on_progress: OnPro
 
 
 def _exists(dest: Path) -> errors.Conflict:
-    return errors.Conflict(f"{dest} exists; choose another name, or overwrite it on purpose.", code="output_exists")
+    return errors.Conflict(f"{dest} exists; give another name, or --overwrite.", code="output_exists")

@@ -83,7 +83,7 @@ class Client(worker.WorkerCalls):
         """Find out how the master speaks: a bare `host:port` is tried with TLS, then without; `http://` also with TLS where a
         plain answer does not come; `https://` only so. Without `api_key`, a master on this machine gets the key of the
         user's state folder. Raises Unavailable naming each address that was tried."""
-        tried: list[str] = []
+        tried: list[tuple[str, str]] = []
         for url in candidates(master):
             chosen = api_key or (state.read_api_key() if state.is_local(urlsplit(url).hostname or "") else "")
             client = cls(url, api_key=chosen, ca=ca, cert=cert, key=key, insecure=insecure, timeout=timeout)
@@ -93,7 +93,7 @@ class Client(worker.WorkerCalls):
                 await client.aclose()
                 if error.code in ("certificate_not_trusted", "client_certificate_required"):
                     raise  # it does speak TLS: falling back to plain HTTP would give the key away
-                tried.append(error.message)
+                tried.append((url, error.message))
             else:
                 return client
         raise errors.Unavailable(_summary(master, tried), code="master_unreachable")
@@ -341,15 +341,16 @@ def candidates(master: str) -> list[str]:
     return [f"{each}://{address}" for each in order]
 
 
-def _summary(master: str, tried: list[str]) -> str:
-    if len(tried) == 1:
-        return tried[0]
-    if all("connection refused" in each for each in tried):
+def _summary(master: str, tried: list[tuple[str, str]]) -> str:
+    if all("connection refused" in message for _, message in tried) and len(tried) > 1:
         return (
             f"No master answers at {master} (tried with TLS and without: connection refused). Start one with `ffrtmp up` or"
             " `ffrtmp master`, or name another with --master."
         )
-    return f"No master answers at {master}. Tried: " + " ".join(tried)
+    said = dict.fromkeys(message.replace(url, master) for url, message in tried)
+    if len(said) == 1:
+        return next(iter(said))
+    return f"No master answers at {master}. Tried: " + " ".join(message for _, message in tried)
 
 
 def _job(ref: str | int) -> str:

@@ -20,6 +20,7 @@ _NOISE = re.compile(
     r"Task finished with error|Terminating thread|Error sending frames to consumers|Conversion failed|Nothing was written"
     r"|Could not open encoder before EOF|Error while opening encoder|lookahead-slices|Last message repeated"
 )
+_MISSING = re.compile(r"failed to load library '([^']+)'")
 _PREFIX = re.compile(r"^(\[[^\]]*\]\s*)+")
 
 
@@ -98,5 +99,6 @@ def _reason(ended: str, exit_code: int | None, signal: int | None, log: str) -> 
     for line in log.splitlines():
         said = _PREFIX.sub("", line.strip())
         if said and not _NOISE.search(said):
-            return said
+            missing = _MISSING.search(said)
+            return f"{missing[1]} is not installed" if missing else said
     return f"was killed by signal {signal}" if signal is not None else f"ended with exit code {exit_code}"

@@ -22,7 +22,7 @@ _NETWORK = (
 )
 
 
-class StoreLocked(errors.FfrtmpError):
+class StoreLocked(errors.Conflict):
     """Another master has this database open."""
 
     code = "store_locked"

@@ -293,7 +293,7 @@ def test_a_first_registration_that_is_refused_ends_it() -> None:
     driver = Driver()
     driver.feed(m.Tick())
     effects = driver.feed(m.CallFailed("register", m.Trouble.UNAUTHENTICATED, "the key is wrong"))
-    assert effects == [m.Exit(1, "the key is wrong")]
+    assert effects == [m.Exit(7, "the key is wrong")]
 
 
 def test_a_master_that_is_away_is_asked_again_with_its_own_pause() -> None:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from ffrtmp.domain import errors
+from ffrtmp.cli import progress
+from ffrtmp.domain import errors, job
 
 
 def test_status_lists_all_jobs_without_a_reference(run, master, view):
@@ -162,6 +163,33 @@ def test_changes_go_on_after_a_refusal(run, master, view):
     assert "its state is completed" in told.err
     assert run("jobs", "cancel", "404", "--output", "json").code == 5
     assert run("jobs", "pause", "2", "--output", "json").json["changes"][0]["status"] == "paused"
+
+
+def test_a_retry_names_the_job_as_it_was_asked_for(run, master, view):
+    master.add(view(1, "failed"))
+    assert run("jobs", "retry", "1").out.endswith(", a retry of job 1\n")
+
+
+def test_hints_lead_to_the_same_master(run, master):
+    told = run("jobs", "submit", "--codec", "h264", "--master", master.url, "--ca", "my cert")
+    assert f"ffrtmp jobs status 17 --follow --master {master.url} --ca 'my cert'\n" in told.err
+
+
+@pytest.mark.parametrize("how", ["--wait", "--follow"])
+def test_who_waits_is_told_the_end_and_nothing_to_watch(run, master, view, how):
+    master.on_submit = lambda made: [made, view(made.sequence_number, "failed")]
+    told = run("jobs", "submit", "--codec", "h264", how)
+    assert "Watch it" not in told.err
+    assert "no such file: /media/a.mov\n  Check the path.\n  Log: ffrtmp jobs logs 17" in told.err
+    master.on_submit = lambda made: [made, view(made.sequence_number, "completed")]
+    assert "clip.mp4, 1.5 MB: ffrtmp jobs download 18" in run("jobs", "submit", "--codec", "h264", how).err
+
+
+def test_narrow_terminals_get_the_short_form(view):
+    going = job.Progress(percent=23.0, phase="encode", fps=25.4, speed=0.85, bitrate_bps=6.2e6, eta_seconds=544.0)
+    running = view(1, "running", progress_detail=going)
+    assert progress.detail(running) == "encode · 25.4 fps · 0.85x · 6.2 Mb/s · 9:04 left"
+    assert progress.detail(running, short=True) == "encode · 0.85x · 9:04 left"
 
 
 def test_submit_in_the_references_form(run, master):

@@ -105,6 +105,13 @@ def test_an_unreachable_master_is_one_clear_line(run, monkeypatch):
     assert "ffrtmp up" in told.err
 
 
+def test_a_cause_is_told_once_however_many_ways_were_tried(run, monkeypatch):
+    told = run("jobs", "list", "--master", "no-such-host.invalid:8080")
+    assert told.code == 3
+    assert told.err.count("Cannot reach") == 1
+    assert "no-such-host.invalid:8080: " in told.err
+
+
 def test_a_refused_key_says_what_to_do(run, master):
     master.fault = errors.Unauthenticated("The key is not known to this master.")
     told = run("jobs", "list")
@@ -144,6 +151,9 @@ def test_a_fault_of_ours_is_no_traceback(run, master, monkeypatch):
         (["agent", "--label", "rack"], "rack=b2"),
         (["agent", "--max-concurrent-jobs", "0"], "1 to 1024"),
         (["completion", "tcsh"], "bash"),
+        (["transcode", "in.mov"], "ffrtmp transcode in.mov OUT"),
+        (["nodes", "list", "--master", "https://localhost", "--ca", "missing.crt"], "missing.crt cannot be used"),
+        (["nodes", "list", "--master", "http://"], "must be host:port"),
     ],
 )
 def test_a_wrong_command_line_is_exit_2(run, arguments, said):
@@ -190,6 +200,21 @@ def test_no_colours_without_a_terminal(run, master, view):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(run, shell):
     assert "_FFRTMP_COMPLETE" in run("completion", shell).out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["version"], ["certs", "generate"], ["config", "recommend"], ["jobs", "submit", "--codec", "av1", "--dry-run"]],
+)
+def test_programs_can_read_what_needs_no_master(run, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments, "--output", "json").json
+
+
+def test_file_names_are_completed():
+    types = {parameter.name: parameter.type for parameter in TREE[("transcode",)].params}
+    assert isinstance(types["inputs"], click.Path)
+    assert isinstance(types["out"], click.Path)
 
 
 def test_certs_are_not_overwritten_by_chance(run, tmp_path):

@@ -78,7 +78,8 @@ def test_one_failure_of_two_is_a_failure(run, master, view, clip):
     master.on_submit = lambda made: [made, view(made.sequence_number, next(ends))]
     told = run("transcode", "clip.mov", "other.mkv", "out/")
     assert told.code == 1
-    assert "input_missing: no such file" in told.err
+    assert ".mp4: no such file: /media/a.mov\n  Check the path." in told.err
+    assert told.err.count("no such file") == 1
     assert "Check the path." in told.err
 
 
