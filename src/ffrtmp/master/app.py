@@ -107,6 +107,7 @@ def _api_key(settings: MasterSettings) -> str:
     if settings.api_key:
         return settings.api_key
     if kept := state.read_api_key():
+        logs.get("master").info("the API key of an earlier start holds", file=str(state.folder() / state.API_KEY_FILE))
         return kept
     key = auth.new_key()
     try:
@@ -116,7 +117,7 @@ def _api_key(settings: MasterSettings) -> str:
             f"The API key cannot be kept in {state.folder()} ({error.strerror}); set FFRTMP_STATE_DIR, or give --api-key."
         ) from error
     print(  # noqa: T201 - shown once, on the terminal that started the master, and never logged
-        f"API key (shown once, kept in {path}): {key}", file=sys.stderr, flush=True
+        f"API key, shown once and kept in {path}:\n  {key}", file=sys.stderr, flush=True
     )
     return key
 
