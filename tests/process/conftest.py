@@ -58,6 +58,8 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "raw.m2v": (*_SIGHT, "-c:v", "mpeg2video"),
     "tilted.mp4": ("-display_rotation", "45", "-i", "{folder}/upright.mp4", "-c", "copy"),
     "fast.mkv": ("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=1000:duration=0.3", "-c:v", "ffv1"),
+    "media.wmv": (*_SIGHT, *_SOUND, "-c:v", "wmv2", "-c:a", "wmav2"),
+    "talk.flv": (*_SIGHT, *_SOUND, *_H264, "-c:a", "aac"),
     "point.mkv": ("-f", "lavfi", "-i", "color=size=1x1:rate=25:duration=1", "-c:v", "ffv1"),
     **{
         f"{layout}.mkv": (

@@ -126,6 +126,7 @@ PECULIAR = {
     "raw, cut": ("raw.m2v", {"start": 0.33}),
     "tilted": ("tilted.mp4", {}),
     "a thousand frames a second, in ts": ("fast.mkv", {"container": Container.TS}),
+    "Windows Media at 60 fps": ("media.wmv", {"fps": "60"}),
     "one pixel": ("point.mkv", {}),
     "2.1 to Opus": ("2.1.mkv", {"audio": Audio(codec=AudioCodec.OPUS)}),
     "4.0 to Opus": ("4.0.mkv", {"audio": Audio(codec=AudioCodec.OPUS)}),
@@ -144,6 +145,13 @@ async def test_a_cut_beyond_a_jump_of_the_clock_is_refused(transcode, sources):
     with pytest.raises(errors.TaskError, match=r"clock jumps at 3\.0\d+ s") as caught:
         await transcode(sources("joined.ts"), start=0.5)
     assert caught.value.failure.code is errors.Code.INPUT_INVALID
+
+
+async def test_a_rate_that_leaves_no_frame_is_refused(transcode, sources):
+    for parts in ({}, {"duration": 0.3}):
+        with pytest.raises(errors.TaskError, match=r"no frame at 0\.1 per second") as caught:
+            await transcode(sources("bframes.mp4"), fps="1/10", **parts)
+        assert caught.value.failure.code is errors.Code.INPUT_INVALID
 
 
 async def test_sound_that_is_asked_for_but_is_not_in_the_cut(transcode, sources):

@@ -84,6 +84,38 @@ async def test_an_mp4_that_lost_its_index_at_the_end(look, sources, tmp_path):
     assert caught.value.failure.code is errors.Code.INPUT_TRUNCATED
 
 
+async def test_a_codec_that_nobody_knows(look, sources, tmp_path):
+    path = tmp_path / "alien.mp4"
+    path.write_bytes(sources("bframes.mp4").read_bytes().replace(b"avc1", b"xyzw"))
+    with pytest.raises(errors.TaskError, match="the codec of its video is not known") as caught:
+        await look(path)
+    assert caught.value.failure.code is errors.Code.INPUT_INVALID
+
+
+async def test_a_stream_that_begins_in_the_middle(look, sources, tmp_path):
+    """Of the last audio tag (8) of an FLV the kind of sound is changed: libav makes another stream of it."""
+    data = bytearray(sources("talk.flv").read_bytes())
+    at, tags = 13, []
+    while at < len(data):
+        tags.append(at)
+        at += 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+    last = [tag for tag in tags if data[tag] == 8][-1]
+    data[last + 11] = 0x2E  # MP3 in place of AAC
+    path = tmp_path / "late.flv"
+    path.write_bytes(data)
+    found = await look(path)
+    assert found.video[0].frames == 90
+    assert found.problems == ["a stream begins in the middle of the file: it is left out"]
+
+
+async def test_a_header_that_claims_to_be_longer_than_the_file(look, tmp_path):
+    path = tmp_path / "long.mkv"
+    path.write_bytes(b"\x1a\x45\xdf\xa3\x01\xff\xff\xff\xff\xff\xff\xf0" + bytes(1000))
+    with pytest.raises(errors.TaskError) as caught:
+        await look(path)
+    assert caught.value.failure.code is errors.Code.INPUT_INVALID
+
+
 async def test_things_that_are_no_files(look, tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     for path, code in (

@@ -110,6 +110,11 @@ class _Look:
         self._main = self._videos[0] if self._videos else None
         heard = [stream for stream in self._audios if _is_default(stream)] or self._audios
         self._heard = heard[0] if heard else None
+        for stream in filter(None, (self._main, self._heard)):
+            if not _is_known(stream):
+                raise errors.TaskError(Code.INPUT_INVALID, f"{path.name}: the codec of its {stream.type} is not known")
+        self._videos = [stream for stream in self._videos if _is_known(stream)]
+        self._audios = [stream for stream in self._audios if _is_known(stream)]
         self._tracks: dict[int, Track] = {}
         self._sound_end: dict[int, Fraction] = {}
         self._discarded: defaultdict[int, Fraction] = defaultdict(Fraction)
@@ -198,6 +203,9 @@ class _Look:
                     self._decode(packet)
         except av.error.FFmpegError as error:
             self._problem(f"reading stopped: {error.strerror}")
+        except IndexError:
+            # PyAV, at the end of a file (FLV, MPEG-PS, TS) in whose middle a stream appeared; FFmpeg leaves such a stream out too
+            self._problem("a stream begins in the middle of the file: it is left out")
 
     def _index(self, packet: Packet) -> None:
         stream = packet.stream
@@ -371,6 +379,11 @@ def _seconds(ticks: int | None, stream: Stream) -> float | None:
 def _is_picture(stream: Stream) -> bool:
     """A cover, not a video."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _is_known(stream: Stream) -> bool:
+    """PyAV makes no context for a codec that libav has no decoder for, though its stubs say so."""
+    return bool(stream.codec_context)
 
 
 def _is_default(stream: Stream) -> bool:

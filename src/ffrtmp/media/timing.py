@@ -113,9 +113,10 @@ def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
     if spec.frame_rate is None:
         return cut
     # `fps` first: it shows at the start what was on the screen then, and the count does not depend on where `trim` says the end is
-    frames = max(1, round((window.last_pts + window.last_duration - base) * spec.frame_rate))
+    length = window.last_pts + window.last_duration - base
     if spec.duration is not None:
-        frames = min(frames, max(1, round(spec.duration * spec.frame_rate)))
+        length = min(length, spec.duration)
+    frames = _ticks(length, spec.frame_rate)
     rate = fraction(spec.frame_rate)
     return msgspec.structs.replace(
         cut,
@@ -150,6 +151,7 @@ def _converted(
     """The `fps` filter puts a frame on every tick from the first frame's to the end of the last one, each rounded to nearest."""
     frames = None
     if first is not None and span is not None:
+        _ticks(span, rate)
         frames = max(1, round((first - base + span) * rate) - round((first - base) * rate))
     return Timing(
         frames=frames,
@@ -162,6 +164,17 @@ def _converted(
         steady=True,
         picture_start=first,
     )
+
+
+def _ticks(seconds: float, rate: Fraction) -> int:
+    """Raises TaskError(input_invalid) when there is none: `fps` would make no frame at all."""
+    count = int(seconds * rate + 0.5)
+    if count < 1:
+        raise errors.TaskError(
+            Code.INPUT_INVALID,
+            f"what is taken of the input is {seconds:.3f} s long: no frame at {float(rate):g} per second",
+        )
+    return count
 
 
 def _on_grid(rate: Fraction) -> tuple[str, ...]:

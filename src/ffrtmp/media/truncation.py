@@ -70,6 +70,8 @@ def _matroska(file: BinaryIO, size: int) -> str | None:
     if length is None:
         return None
     at = 4 + width + length
+    if at > size:
+        return None  # nonsense, or cut off within the first bytes: libav refuses it
     file.seek(at)
     if file.read(4) != _SEGMENT:
         return None
