@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from ffrtmp.process import run
+from ffrtmp.process.log import clean
 
 #: the master takes 256 KiB; two passes with full logs stay below
 _LONGEST = 200_000
@@ -14,10 +15,11 @@ class AttemptLog:
         self._parts: list[str] = []
 
     def note(self, line: str) -> None:
-        self._parts.append(line)
+        """A path or a stream's name may hold what a terminal obeys; here it does not."""
+        self._parts.append(clean(line))
 
     def command(self, argv: Sequence[str]) -> None:
-        self._parts.append("$ " + shlex.join(argv))
+        self._parts.append(clean("$ " + shlex.join(argv)))
 
     def outcome(self, name: str, outcome: run.Outcome) -> None:
         if outcome.log.strip():

@@ -27,12 +27,14 @@ from ffrtmp.media.inspection import Inspection
 from ffrtmp.media.progress import ALMOST, FfmpegProgress, SignsOfLife
 from ffrtmp.media.tools import Tools
 from ffrtmp.process import run
+from ffrtmp.process.log import clean
 from ffrtmp.telemetry import logs
 from ffrtmp.transfer import local
 
 _log = logs.get("task")
 
 _LOG_SECONDS = 5.0
+_LONGEST_MESSAGE = 2000  #: characters; the log has the rest
 #: looking into a file may always take so long, and longer where the file is large or was slow to make
 _INSPECT_SECONDS = 600.0
 _SLOWEST_DISK_BYTES_PER_SECOND = 10_000_000
@@ -147,6 +149,7 @@ class Task:
             _log.exception("a task broke", attempt_id=self.id)
             failure = Failure(code=Code.INTERNAL, message=f"{type(error).__name__}: {error}")
         if failure is not None:
+            failure = msgspec.structs.replace(failure, message=clean(failure.message)[:_LONGEST_MESSAGE])
             self._log.note(f"Failed ({failure.code.value}): {failure.message}")
             result = self._result()
         await self._settle(send_log=result is None or failure is not None)

@@ -149,7 +149,7 @@ def _check_text(path: str, code: Code, what: str) -> None:
     parts = PurePosixPath(path).parts
     if not parts or not PurePosixPath(path).name or path.endswith("/"):
         raise TaskError(code, f"The {what} {path!r} names no file.")
-    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in path):
         raise TaskError(code, f"The {what} {path!r} has control characters in its name.")
     if ".." in parts:
         raise TaskError(code, f"The {what} {path} has '..' in it; write the path without.")

@@ -386,6 +386,21 @@ async def test_a_log_that_cannot_be_sent_fails_nothing(bench: Bench, monkeypatch
     assert (await bench.run(SMALL)).failure is None
 
 
+async def test_what_a_terminal_obeys_is_neither_in_the_log_nor_in_the_message(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> str:
+        raise errors.TaskError(Code.TRANSFER_FAILED, "a\x1b[31mb\u202ec" + "x" * 10_000)
+
+    monkeypatch.setattr(bench.master, "store", broken)
+    ended = await bench.run(SMALL)
+    assert ended.failure is not None
+    assert ended.failure.message.startswith("abcx")
+    assert len(ended.failure.message) == 2000
+    assert "abcx" in bench.master.logs["a" * 32]
+    assert "\x1b" not in bench.master.logs["a" * 32]
+
+
 async def test_a_fault_of_ours_is_one_failed_attempt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object) -> str:
         raise KeyError("surprise")
