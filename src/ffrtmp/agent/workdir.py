@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from ffrtmp.domain import errors
+from ffrtmp.process import leftover
 from ffrtmp.transfer import local
 
 
@@ -68,6 +69,7 @@ class WorkDir:
         return self.path / "stages"
 
     def _sweep(self) -> list[str]:
+        leftover.kill_in(self._attempts)  # first: they would go on writing
         removed = [str(stage) for note in self._stages.iterdir() if (stage := self._remove_stage(note))]
         for scratch in self._attempts.iterdir():
             shutil.rmtree(scratch, ignore_errors=True)

@@ -1,5 +1,7 @@
 """What an agent leaves behind is swept, and nothing else."""
 
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,21 @@ def test_the_next_start_removes_what_a_killed_agent_left(tmp_path: Path, media: 
     third = WorkDir(tmp_path / "w")
     assert third.open() == []
     third.close()
+
+
+def test_the_next_start_ends_processes_that_outlived_the_agent(tmp_path: Path) -> None:
+    first = WorkDir(tmp_path / "w")
+    first.open()
+    orphan = subprocess.Popen(["sleep", "1000"], cwd=first.scratch("a1"), start_new_session=True)
+    neighbour = subprocess.Popen(["sleep", "1000"], cwd=tmp_path)
+    first.close()
+    second = WorkDir(tmp_path / "w")
+    second.open()
+    second.close()
+    assert orphan.wait(60) == -signal.SIGKILL
+    assert neighbour.poll() is None
+    neighbour.kill()
+    neighbour.wait(60)
 
 
 def test_a_journal_that_names_something_else_removes_nothing(tmp_path: Path, media: Path) -> None:
