@@ -5,6 +5,7 @@ request or of an answer holds its connection for ever. A sweep looks at all conn
 timer of its own.
 """
 
+import asyncio
 import http
 from typing import Any
 
@@ -24,6 +25,39 @@ UNREAD_SECONDS = 60.0
 #: after an answer that came before the whole body: what is still read and dropped, so that the client gets to see the answer
 DROPPED_BYTES = 64 << 20
 DROPPED_SECONDS = 10.0
+
+
+class Joined:
+    """What an answer is written to: its head waits for what follows at once, so that both are one write and one packet."""
+
+    __slots__ = ("_held", "_loop", "_transport")
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            self._transport.write(self._held + data)
+            self._held = b""
+        elif data.endswith(b"\r\n\r\n"):
+            self._held = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def _flush(self) -> None:
+        if self._held:
+            self._transport.write(self._held)
+            self._held = b""
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class Connection(HttpToolsProtocol):
@@ -67,6 +101,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        self.cycle.transport = Joined(self.transport, self.loop)  # type: ignore[assignment] # all that a cycle calls
         self._unparsed = self._dropped = 0
         self._head_since = None
         self._body_since = self.loop.time()
