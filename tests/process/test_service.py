@@ -56,6 +56,13 @@ async def test_it_is_started_anew_after_it_was_killed(service):
     assert second["pid"] != first["pid"]
 
 
+async def test_one_that_is_dead_but_not_reaped_is_not_asked_twice(service):
+    first = await service.request({}, timeout_seconds=30)
+    os.kill(first["pid"], signal.SIGKILL)
+    os.waitid(os.P_PID, first["pid"], os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  the loop must not see it yet
+    assert (await service.request({"number": 1}, timeout_seconds=30))["answer"] == 2
+
+
 async def test_a_request_that_kills_it_is_asked_twice_and_then_fails_with_what_it_said(service):
     with pytest.raises(ServiceDied, match=r"exit code 9.*something broke"):
         await service.request({"do": "die"}, timeout_seconds=30)

@@ -39,6 +39,7 @@ class _Running:
         self._lines = LinesPipe(self._on_line, on_fault=self.kill)
         self._log = BytesPipe(self._ring.feed)
         self._exit = asyncio.create_task(self._run(), name=f"{command.name} {self._process.pid}")
+        self._deaf = False
         self.pending: dict[int, asyncio.Future[dict[str, Any]]] = {}
 
     @property
@@ -47,7 +48,7 @@ class _Running:
 
     @property
     def dead(self) -> bool:
-        return self._exit.done()
+        return self._deaf or self._exit.done()
 
     def kill(self) -> None:
         if not self.dead:
@@ -69,6 +70,8 @@ class _Running:
             self._process.stdin.write(msgspec.json.encode(message) + b"\n")
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError) as error:
+            self.kill()
+            self._deaf = True  # it may not be reaped yet: the next request must not ask it again
             raise ServiceDied(f"{self._command.name} is gone: {error}") from error
 
     def _on_line(self, line: str) -> None:
