@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import random
+import re
+import traceback
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -187,6 +189,38 @@ async def test_no_server(tmp_path: object) -> None:
     assert "secret" not in store.describe()
     with pytest.raises(errors.Unavailable):
         await store.submit(factories.a_job())
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://user:sec#ret@db.example/none",
+        "postgresql://user:sec/ret@db.example/none",
+        "postgresql://user:sec?ret@db.example/none",
+        "postgresql://user:secret@db.example:port/none",
+        "postgresql://user:secret@[::1/none",
+        "host=db.example password=secret",
+        "mysql://user:secret@db.example/none",
+    ],
+)
+async def test_an_address_that_is_none(dsn: str) -> None:
+    store = PostgresStore(dsn)
+    with pytest.raises(errors.InvalidInput, match="write --db-dsn") as raised:
+        await store.open()
+    for told in (str(raised.value), "".join(traceback.format_exception(raised.value)), store.describe()):
+        assert not re.search(r"sec|ret\b", told.replace("_without_secrets", "")), told
+
+
+def test_a_description_names_the_host() -> None:
+    for dsn, told in (
+        ("postgresql://user:a@db.example:5433/farm?sslmode=require", "db.example:5433/farm"),
+        ("postgres://one.example:1,two.example:2/farm", "one.example:1,two.example:2/farm"),
+        ("postgresql://user:a@[::1]:5432/farm", "[::1]:5432/farm"),
+        ("postgresql:///farm", "localhost/farm"),
+        ("postgresql://user:a@b?c@db.example/farm", "of --db-dsn"),
+        ("postgresql://user@/farm?host=/run/postgresql", "/run/postgresql/farm"),
+    ):
+        assert PostgresStore(dsn).describe().endswith(f", {told}")
 
 
 async def test_limits_are_set_on_every_session(masters: list[PostgresStore], database: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -53,7 +54,7 @@ class PostgresStore(BaseStore):
         return f"PostgreSQL {self._version or '(not connected)'}, {_without_secrets(self._dsn)}"
 
     async def open(self) -> None:
-        """Raises SchemaTooNew, NotOurs, or Unavailable with what the server said."""
+        """Raises SchemaTooNew, NotOurs, InvalidInput for a DSN that is none, or Unavailable with what the server said."""
         connections: list[Connection] = []
         try:
             await self._upgrade()
@@ -68,11 +69,17 @@ class PostgresStore(BaseStore):
                 statement_cache_size=256,
                 reset=_no_reset,
             )
-        except (*LOST, asyncpg.PostgresError, ValueError) as error:
+        except ValueError:  # what cannot be parsed may be a part of the password: it is not repeated
+            raise errors.InvalidInput(
+                f"The address of the database {_without_secrets(self._dsn)} cannot be read; write --db-dsn (or DATABASE_DSN) like"
+                " postgresql://user:password@host:5432/database, with %23 for # in a password, %40 for @, %2F for /."
+            ) from None
+        except (*LOST, asyncpg.PostgresError) as error:
             for connection in connections:
                 connection.terminate()
             raise errors.Unavailable(
                 f"The database {_without_secrets(self._dsn)} cannot be opened: {error or type(error).__name__}."
+                " Check --db-dsn (or DATABASE_DSN), and that PostgreSQL runs there."
             ) from error
         self._lanes = Lanes(self._connect, self._unit, self._committed, self._rng)
         self._lanes.start(connections)
@@ -167,12 +174,17 @@ async def upgrade(connection: Any, where: str) -> None:
         )
 
 
+#: hosts with ports, and a database
+_WHERE = re.compile(r"[\w.,:\[\]-]*(?:/[\w.-]*)?")
+
+
 def _without_secrets(dsn: str) -> str:
-    """Host and database of a DSN."""
-    parts = urllib.parse.urlsplit(dsn)
-    if not parts.scheme.startswith("postgres"):
-        return "the database of --db-dsn"
-    query = urllib.parse.parse_qs(parts.query)
-    host = parts.hostname or (query.get("host") or ["localhost"])[0]
-    port = f":{parts.port}" if parts.port else ""
-    return f"{host}{port}/{parts.path.lstrip('/') or 'postgres'}"
+    """Host and database of a DSN; nothing of a password, even one with characters that it must not have (`#`, `/`, `@`, `?`)."""
+    scheme, _, rest = dsn.partition("://")
+    before, _, query = rest.partition("?")
+    where = before.rpartition("@")[2]
+    if scheme not in ("postgresql", "postgres") or "@" in query or not _WHERE.fullmatch(where):
+        return "of --db-dsn"
+    if not where or where.startswith("/"):
+        where = (urllib.parse.parse_qs(query).get("host") or ["localhost"])[0] + where
+    return where
