@@ -44,8 +44,8 @@ async def run(
     store = open_store(settings)
     listener = server.listen(settings.host, settings.port, "--port")
     scraped = server.listen(settings.host, settings.metrics_port, "--metrics-port") if settings.metrics else None
-    await store.open()
     try:
+        await store.open()
         master = Master(settings, store, api_key=api_key)
         master.artifacts.open()
         await master.classes.reload()
@@ -74,7 +74,9 @@ async def run(
         log.info("the master is ready", url=ready.url, metrics=ready.metrics_url, database=store.describe())
         if on_ready is not None:
             on_ready(ready)
-        await asyncio.wait({asyncio.create_task(stop.wait()), sweeping, *serving}, return_when=asyncio.FIRST_COMPLETED)
+        asked = asyncio.create_task(stop.wait())
+        await asyncio.wait({asked, sweeping, *serving}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
         log.info("the master is stopping")
         master.stopping.set()
         master.sweep_soon.set()
@@ -84,10 +86,15 @@ async def run(
         for one in servers:
             one.should_exit = True
         await server.stopped(serving, settings.stop_grace_seconds)
-        failed = sweeping.done() and sweeping.exception() is not None
-        await asyncio.gather(sweeping, return_exceptions=True)
-        return 1 if failed else 0
+        ended = await asyncio.gather(sweeping, *serving, return_exceptions=True)
+        failures = [error for error in ended if isinstance(error, Exception)]
+        for error in failures:
+            log.error("a part of the master failed", exc_info=error)
+        return 1 if failures else 0
     finally:
+        for bound in (listener, scraped):
+            if bound is not None:
+                bound.close()
         await store.close()
 
 

@@ -103,4 +103,5 @@ async def stopped(servers: list[asyncio.Task[None]], grace_seconds: float) -> No
     _, late = await asyncio.wait(servers, timeout=grace_seconds + 2)
     for task in late:
         task.cancel()
-    await asyncio.gather(*servers, return_exceptions=True)
+    if late:
+        await asyncio.wait(late)

@@ -1,0 +1,106 @@
+"""Who hears of work, and what a lost answer costs."""
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from ffrtmp.domain import errors
+from ffrtmp.domain.node import Capabilities
+from ffrtmp.master import app, context, server
+from ffrtmp.master.api import nodes
+from ffrtmp.master.settings import MasterSettings
+from ffrtmp.protocol import agent
+
+from .conftest import NodeClient, Running, both_databases
+
+pytestmark = both_databases
+
+
+def _request(node: NodeClient, request_id: str, wait: float) -> dict[str, Any]:
+    return {"incarnation": node.incarnation, "request_id": request_id, "free_slots": 1, "wait_seconds": wait}
+
+
+async def test_a_grant_that_nobody_heard_of_is_repeated(master: Running) -> None:
+    """The connection breaks while the agent waits; the job comes; the agent asks again under the same id."""
+    node = await master.node()
+    for number in range(10):
+        async with httpx.AsyncClient(base_url=master.ready.url, timeout=30, trust_env=False) as lost:
+            waiting = asyncio.create_task(lost.post(f"/nodes/{node.id}/lease", json=_request(node, f"r{number}", 25)))
+            submitting = asyncio.create_task(master.submit())
+            # it goes away at the worst moment: while the job is given to it
+            await asyncio.wait({submitting})
+            waiting.cancel()
+            await asyncio.wait({waiting})
+        again = await master.send("POST", f"/nodes/{node.id}/lease", json=_request(node, f"r{number}", 25))
+        assert [grant["job_id"] for grant in again["grants"]] == [submitting.result()["id"]]
+        repeated = await master.send("POST", f"/nodes/{node.id}/lease", json=_request(node, f"r{number}", 0))
+        assert repeated["grants"] == again["grants"]
+
+
+async def test_work_that_a_restarted_agent_had_goes_to_another_at_once(master: Running) -> None:
+    mine, other = await master.node("mine", slots=3), await master.node("other")
+    jobs = {(await master.submit())["id"] for _ in range(3)}
+    assert len((await mine.lease(slots=3))["grants"]) == 3
+    waiting = asyncio.create_task(other.lease(slots=3, wait=25))
+    await master.node("mine", incarnation="mine-2")
+    granted = (await waiting)["grants"]
+    assert {grant["job_id"] for grant in granted} <= jobs
+    assert granted
+
+
+async def test_a_removed_node_is_released_and_fails_no_submission(master: Running) -> None:
+    node, other = await master.node("a"), await master.node("b")
+    waiting = asyncio.create_task(node.lease(wait=25))
+    await other.lease()
+    await master.send("DELETE", f"/nodes/{node.id}")
+    reply = await waiting
+    assert not reply.get("grants")
+    made = await master.submit(parameters={"codec": "vp9"})  # a class that was not there before
+    assert (await other.lease(wait=25))["grants"][0]["job_id"] == made["id"]
+    await node.lease(expect=404)
+
+
+async def test_a_node_is_offline_after_its_own_interval(settings: MasterSettings) -> None:
+    master = context.Master(settings, app.open_store(settings), api_key="")
+    asked = agent.Register(name="a", incarnation="x", capabilities=Capabilities(), heartbeat_interval_seconds=3000)
+    new, _, _ = nodes._new_node(master, asked)
+    assert new.heartbeat_interval_us == 3_000_000_000
+
+
+async def test_a_batch_is_all_or_nothing_and_answers_the_same_again(master: Running) -> None:
+    good, missing = {"scenario": "720p30-h264"}, {"scenario": "720p30-h264", "parameters": {"input": "upload:none"}}
+    problem = await master.send("POST", "/jobs/batch", expect=400, json={"jobs": [good, missing, good]})
+    assert [fault["path"] for fault in problem["errors"]] == ["jobs.1.parameters.input"]
+    assert (await master.send("GET", "/jobs"))["count"] == 0
+    node = await master.node()
+    waiting = asyncio.create_task(node.lease(wait=25))
+    key = {"Idempotency-Key": "k"}
+    made = await master.send("POST", "/jobs/batch", expect=201, json={"jobs": [good, good]}, headers=key)
+    assert (await waiting)["grants"][0]["job_id"] in {job["id"] for job in made["jobs"]}
+    again = await master.send("POST", "/jobs/batch", expect=200, json={"jobs": [good, good]}, headers=key)
+    assert [job["id"] for job in again["jobs"]] == [job["id"] for job in made["jobs"]]
+    await master.send("POST", "/jobs/batch", expect=422, json={"jobs": [good]}, headers=key)
+
+
+async def test_a_part_that_fails_ends_the_master_with_an_error(
+    settings: MasterSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(server, "serve", broken)
+    assert await asyncio.wait_for(app.run(settings), 30) == 1
+
+
+async def test_a_start_that_fails_leaves_the_port_free(settings: MasterSettings, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    (tmp_path / "artifacts").write_text("in the way")
+    with pytest.raises(errors.InvalidInput, match="artifact directory"):
+        await app.run(msgspec.structs.replace(settings, port=port))
+    socket.create_server(("127.0.0.1", port)).close()
