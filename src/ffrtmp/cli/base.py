@@ -44,7 +44,12 @@ class Command(click.Command):
         self.notes = notes
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _spell_switches(self, ctx, args))
+        spelt, off = _spell_switches(self, ctx, args)
+        rest = super().parse_args(ctx, spelt)
+        for name in off:
+            ctx.params[name] = False
+            ctx.set_parameter_source(name, click.core.ParameterSource.COMMANDLINE)
+        return rest
 
     def invoke(self, ctx: click.Context) -> Any:
         if not self.connects:
@@ -97,8 +102,9 @@ def refuse_options_before(ctx: click.Context) -> None:
         above = above.parent
 
 
-def _spell_switches(command: click.Command, ctx: click.Context, args: list[str]) -> list[str]:
-    """`--tls=false` → `--no-tls`: the reference's programs take switches this way."""
+def _spell_switches(command: click.Command, ctx: click.Context, args: list[str]) -> tuple[list[str], set[str]]:
+    """`--tls=false` → `--no-tls`: the reference's programs take switches this way. Also returns the parameters that are off
+    and have no flag that says so: a file or the environment must not turn them on again."""
     switches = {
         name: parameter
         for parameter in command.get_params(ctx)
@@ -106,19 +112,24 @@ def _spell_switches(command: click.Command, ctx: click.Context, args: list[str])
         for name in parameter.opts
     }
     spelt: list[str] = []
+    off: set[str] = set()
     for index, arg in enumerate(args):
         if arg == "--":
-            return spelt + args[index:]
+            return spelt + args[index:], off
         name, equals, value = arg.partition("=")
-        if not equals or name not in switches:
+        switch = switches.get(name)
+        if switch is None:
             spelt.append(arg)
-        elif value.lower() in ("true", "1", "yes", "on", "t"):
+        elif not equals or value.lower() in ("true", "1", "yes", "on", "t"):
             spelt.append(name)
+            off.discard(switch.name or "")
         elif value.lower() in ("false", "0", "no", "off", "f"):
-            spelt += switches[name].secondary_opts[:1]
+            spelt += switch.secondary_opts[:1]
+            if not switch.secondary_opts:
+                off.add(switch.name or "")
         else:
             raise click.UsageError(f"{name} takes true or false, not {value!r}.", ctx)
-    return spelt
+    return spelt, off
 
 
 class Group(click.Group):

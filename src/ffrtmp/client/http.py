@@ -229,6 +229,8 @@ def _reason(error: BaseException) -> str:
             return known.lower()
         seen = seen.__cause__ or seen.__context__
     text = str(error).strip().rstrip(".")
+    if "WRONG_VERSION_NUMBER" in text:
+        return "what listens there speaks no TLS (http:// instead of https://?)"
     if "All connection attempts failed" in text:
         return "connection refused"
     return text or type(error).__name__

@@ -80,7 +80,7 @@ ADVICE: dict[Code, tuple[FailureClass, str]] = {
         "Give an input with a video stream.",
     ),
     Code.NO_AUDIO_STREAM: (FailureClass.PERMANENT, "Give an input with audio, or set audio.codec to none."),
-    Code.OUTPUT_EXISTS: (FailureClass.PERMANENT, "Choose another output, or set overwrite to true."),
+    Code.OUTPUT_EXISTS: (FailureClass.PERMANENT, "Choose another output, or set overwrite to true (--overwrite)."),
     Code.OUTPUT_FORBIDDEN: (
         FailureClass.PERMANENT,
         "Write under one of the agent's --media-root directories.",

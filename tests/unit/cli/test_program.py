@@ -112,6 +112,12 @@ def test_a_cause_is_told_once_however_many_ways_were_tried(run, monkeypatch):
     assert "no-such-host.invalid:8080: " in told.err
 
 
+def test_tls_where_there_is_none_is_said_in_words(run, master):
+    told = run("jobs", "list", "--master", master.url.replace("http:", "https:"))
+    assert told.code == 3
+    assert "speaks no TLS (http:// instead of https://?)" in told.err
+
+
 def test_a_refused_key_says_what_to_do(run, master):
     master.fault = errors.Unauthenticated("The key is not known to this master.")
     told = run("jobs", "list")

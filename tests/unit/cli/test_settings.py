@@ -71,6 +71,13 @@ def test_the_references_switches(parse, flag):
     assert parse(agent, "--register=true", "--generate-input=false").generate_input is False
 
 
+def test_a_switch_that_is_off_on_the_command_line_stays_off(parse, monkeypatch):
+    monkeypatch.setenv("FFRTMP_AGENT_REGISTER", "true")
+    assert parse(agent).register is True
+    assert parse(agent, "--register=false").register is False
+    assert parse(agent, "--register=false", "--register").register is True
+
+
 def test_keys_from_the_environment(parse, monkeypatch):
     monkeypatch.setenv("FFMPEG_RTMP_API_KEY", "k1")
     assert parse(master).api_key == "k1"
