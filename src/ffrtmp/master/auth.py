@@ -5,10 +5,11 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import msgspec
 
-from ffrtmp.domain import errors
+from ffrtmp.domain import addresses, errors
 from ffrtmp.store import interface
 
 _NODE_PREFIX = "ffn_"
@@ -60,6 +61,7 @@ class Auth:
     def __init__(self, api_key: str, store: interface.Store) -> None:
         self._admin = digest(api_key) if api_key else ""
         self._store = store
+        self._local_hosts: frozenset[bytes] = frozenset()  #: Host headers that were found to name this machine
         self._nodes: dict[str, str] = {}  #: node id → SHA-256 of its credential, as last read
 
     @property
@@ -76,7 +78,10 @@ class Auth:
 
     async def check(self, headers: Mapping[bytes, bytes], access: Access) -> Principal:
         """Raises Unauthenticated or Forbidden."""
-        if access is Access.PUBLIC or not self._admin:
+        if access is Access.PUBLIC:
+            return ADMIN
+        if not self._admin:
+            self._check_local(headers)
             return ADMIN
         key = _key(headers)
         hashed = digest(key)
@@ -92,6 +97,24 @@ class Auth:
             " (--api-key, MASTER_API_KEY or FFMPEG_RTMP_API_KEY)."
         )
 
+    def _check_local(self, headers: Mapping[bytes, bytes]) -> None:
+        """Without a key a page in this machine's browser could send jobs: by a plain form post, or by a name of its own that leads to
+        127.0.0.1. Both show in headers that a page cannot choose. Raises Forbidden."""
+        host = headers.get(b"host", b"")
+        if host and host not in self._local_hosts:
+            if not _names_loopback(host.decode("latin-1")):
+                raise errors.Forbidden(
+                    f"With --no-auth this master answers only to localhost, not to {host[:100].decode('latin-1')};"
+                    " use http://127.0.0.1, or start it with a key."
+                )
+            self._local_hosts = (
+                frozenset((*self._local_hosts, host)) if len(self._local_hosts) < 64 else frozenset((host,))
+            )
+        origin = headers.get(b"origin")
+        foreign = origin is not None and origin.partition(b"://")[2] != host
+        if foreign or headers.get(b"sec-fetch-site") == b"cross-site":
+            raise errors.Forbidden("With --no-auth this master takes no requests from other web sites' pages.")
+
     async def _is_node(self, node_id: str, hashed: str) -> bool:
         for fresh in (False, True):
             if fresh or node_id not in self._nodes:
@@ -102,6 +125,13 @@ class Auth:
             known = self._nodes[node_id]
             if known and hmac.compare_digest(hashed, known):
                 return True
+        return False
+
+
+def _names_loopback(host: str) -> bool:
+    try:
+        return addresses.is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:  # half an IPv6 address
         return False
 
 

@@ -12,7 +12,7 @@ from ffrtmp.master.http import connection
 
 from .conftest import Running
 
-_HOST = b"\r\nHost: x\r\n"
+_HOST = b"\r\nHost: localhost\r\n"
 
 
 @contextlib.asynccontextmanager

@@ -38,6 +38,37 @@ async def test_both_headers_carry_the_key(keyed: Running) -> None:
             assert (await client.get("/jobs", headers=headers)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 201),
+        ({"Host": "localhost:8080"}, 201),
+        ({"Host": "[::1]:1"}, 201),
+        ({"Host": "127.0.0.1", "Origin": "http://127.0.0.1"}, 201),
+        ({"Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Host": "rebound.example"}, 403),
+        ({"Host": "127.0.0.1.rebound.example:8080"}, 403),
+        ({"Host": "0.0.0.0:8080"}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": "localhost@rebound.example"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost", "Origin": "http://localhost:3000"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+async def test_without_a_key_no_web_page_gets_in(master: Running, headers: dict[str, str], status: int) -> None:
+    """What a browser sends for a page of another site: by a form post, or by a name that leads to 127.0.0.1."""
+    form = {"Content-Type": "text/plain", **headers}
+    answer = await master.client.post("/jobs", content=b'{"scenario": "720p30-h264"}', headers=form)
+    assert answer.status_code == status
+    assert (await master.client.get("/health", headers=headers)).status_code == 200
+
+
+async def test_with_a_key_the_name_does_not_matter(keyed: Running) -> None:
+    assert (await keyed.client.get("/jobs", headers={"Host": "farm.example"})).status_code == 200
+
+
 async def test_a_nodes_credential_touches_only_its_own_attempts(keyed: Running) -> None:
     mine, other = await keyed.node("mine"), await keyed.node("other")
     await keyed.submit()

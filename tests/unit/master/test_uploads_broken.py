@@ -127,7 +127,7 @@ async def _raw_put(
     """A PUT whose client reads the answer whatever became of the body."""
     host, port = master.ready.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"PUT /uploads/{upload} HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n".encode() + sent)
+    writer.write(f"PUT /uploads/{upload} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\n".encode() + sent)
     return reader, writer
 
 
