@@ -98,7 +98,7 @@ class Auth:
         )
 
     def _check_local(self, headers: Mapping[bytes, bytes]) -> None:
-        """Without a key a page in this machine's browser could send jobs: by a plain form post, or by a name of its own that leads to
+        """Without a key a page in this machine's browser could send jobs: by a plain form post, or by a name that leads to
         127.0.0.1. Both show in headers that a page cannot choose. Raises Forbidden."""
         host = headers.get(b"host", b"")
         if host and host not in self._local_hosts:

@@ -2,6 +2,8 @@ import hashlib
 import re
 from pathlib import Path
 
+import pytest
+
 from .conftest import Running, both_databases
 
 pytestmark = both_databases
@@ -88,3 +90,25 @@ async def test_an_upload_id_never_leaves_the_directory(master: Running, tmp_path
     (tmp_path / "secret").write_text("x")
     for upload in ("..%2Fsecret", "%2e%2e", "a.part"):
         assert (await master.client.get(f"/uploads/{upload}/content")).status_code == 404
+
+
+async def test_ranges_that_cannot_be(master: Running) -> None:
+    upload = await _announce(master)
+    await master.send("PUT", f"/uploads/{upload}", content=_BYTES)
+    for wanted in ("bytes=99999999-", "bytes=9999999999999999999999999-"):
+        beyond = await master.client.get(f"/uploads/{upload}/content", headers={"Range": wanted})
+        assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(_BYTES)}")
+        assert beyond.json()["code"] == "range_not_satisfiable"
+    for wanted in ("lines=1-2", "bytes=", "bytes=x-y", "bytes=9-2", "bytes"):
+        whole = await master.client.get(f"/uploads/{upload}/content", headers={"Range": wanted})
+        assert (whole.status_code, len(whole.content)) == (200, len(_BYTES)), wanted
+
+
+async def test_a_file_that_is_gone_is_told_and_logged(master: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retention removes it between our look and our reading."""
+    upload = await _announce(master)
+    await master.send("PUT", f"/uploads/{upload}", content=_BYTES)
+    (master.settings.artifacts_dir / upload).unlink()
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    problem = await master.send("GET", f"/uploads/{upload}/content", expect=500)
+    assert problem["code"] == "internal"

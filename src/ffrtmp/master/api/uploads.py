@@ -8,8 +8,8 @@ from starlette.responses import FileResponse
 
 from ffrtmp.domain import errors
 from ffrtmp.master import context
-from ffrtmp.master.http.call import Call, Reply, Stream
-from ffrtmp.protocol import agent
+from ffrtmp.master.http.call import Call, Receive, Reply, Scope, Send, Stream
+from ffrtmp.protocol import agent, problems
 from ffrtmp.store import interface
 
 _LARGEST_UPLOAD_BYTES = 1 << 44  # 16 TiB
@@ -107,11 +107,47 @@ def _file(call: Call, upload: interface.Upload) -> Stream:
     path = call.master.artifacts.path(upload.id)
     if not upload.complete or not path.is_file():
         raise errors.NotFound(f"The bytes of upload {upload.id} are not all here.", code="upload_incomplete")
-    return Stream(
-        app=FileResponse(
-            path,
-            media_type="application/octet-stream",
-            filename=upload.name,
-            headers={"ETag": f'"{upload.sha256}"', "X-Content-SHA256": upload.sha256},
-        )
+    response = FileResponse(
+        path,
+        media_type="application/octet-stream",
+        filename=upload.name,
+        headers={"ETag": f'"{upload.sha256}"', "X-Content-SHA256": upload.sha256},
     )
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def watched(message: Any) -> None:
+            if message["type"] == "http.response.start" and message["status"] in (400, 416):
+                raise _RangeRefused(message["status"])
+            await send(message)
+
+        try:
+            await response(scope, receive, watched)
+        except _RangeRefused as refused:
+            if refused.status == 416:
+                await _no_such_range(upload, send)
+            else:  # not a range that we read: ignored, as RFC 9110 (14.2) has it
+                headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+                await response({**scope, "headers": headers}, receive, send)
+
+    return Stream(app=app)
+
+
+class _RangeRefused(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+async def _no_such_range(upload: interface.Upload, send: Send) -> None:
+    detail = f"{upload.name} has {upload.size_bytes} bytes; ask for a range within them."
+    problem = problems.Problem(
+        title="Range Not Satisfiable", status=416, code="range_not_satisfiable", detail=detail, error=detail
+    )
+    body = msgspec.json.encode(problem)
+    headers = [
+        (b"content-type", problems.CONTENT_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"content-range", f"bytes */{upload.size_bytes}".encode()),
+    ]
+    await send({"type": "http.response.start", "status": 416, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ffrtmp.domain import errors
-from ffrtmp.master import auth
+from ffrtmp.master import auth, context
 from ffrtmp.master.context import Master
 from ffrtmp.master.http.call import Call, Disconnected, Receive, Reply, Scope, Send, Stream
 from ffrtmp.protocol import problems
@@ -62,9 +62,9 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(self._master, scope, receive)
         try:
-            answer = await self._answer(call)
-            if isinstance(answer, Stream):
-                await answer.app(scope, receive, self._counting(send))
+            found = await self._answer(call)
+            answer = await self._stream(found, scope, receive, send) if isinstance(found, Stream) else found
+            if answer is None:
                 return
         except Disconnected:
             return  # nobody is left to answer
@@ -76,6 +76,22 @@ class Endpoint:
         headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body if self.route.method != "HEAD" else b""})
+
+    async def _stream(
+        self, stream: Stream, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
+        """None: it was sent. Otherwise it failed before it began (a file that is just being removed), and this is the answer."""
+        counted = self._counting(send)
+        try:
+            await stream.app(scope, receive, counted)
+        except Disconnected:
+            raise
+        except Exception:
+            self._master.log.exception("an answer broke off", route=self._name)
+            if counted.started:
+                raise
+            return self._problem(_failed())
+        return None
 
     async def _answer(self, call: Call) -> Stream | tuple[int, list[tuple[bytes, bytes]], bytes]:
         try:
@@ -98,9 +114,7 @@ class Endpoint:
             return self._problem(errors.Unavailable("This master is stopping.", code="stopping"))
         except Exception:
             self._master.log.exception("a request failed", route=self._name)
-            return self._problem(
-                errors.FfrtmpError("The master failed on this request; its log says why.", code="internal")
-            )
+            return self._problem(_failed())
         if isinstance(found, Stream):
             return found
         if isinstance(found, Reply):
@@ -137,15 +151,30 @@ class Endpoint:
             headers.append((b"retry-after", b"1"))
         return document.status, headers, _encode(document)
 
-    def _counting(self, send: Send) -> Send:
-        async def counted(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                self._master.traffic.requests[self._keys[message["status"] // 100]] += 1
-            elif message["type"] == "http.response.body":
-                self._master.traffic.bytes_out += len(message.get("body", b""))
-            await send(message)
+    def _counting(self, send: Send) -> "_Counting":
+        return _Counting(self._master.traffic, self._keys, send)
 
-        return counted
+
+class _Counting:
+    """`send` of a stream, counted."""
+
+    def __init__(self, traffic: context.Traffic, keys: tuple[tuple[str, int], ...], send: Send) -> None:
+        self._traffic = traffic
+        self._keys = keys
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self._traffic.requests[self._keys[message["status"] // 100]] += 1
+        elif message["type"] == "http.response.body":
+            self._traffic.bytes_out += len(message.get("body", b""))
+        await self._send(message)
+
+
+def _failed() -> errors.FfrtmpError:
+    return errors.FfrtmpError("The master failed on this request; its log says why.", code="internal")
 
 
 #: two of these that differ could be read differently by a proxy before us
