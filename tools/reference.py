@@ -21,7 +21,7 @@ def route_table() -> str:
     rows = ["| route | what it does | key | answers |", "|---|---|---|---|"]
     for route in routes.ROUTES:
         key = {"public": "none", "user": "API key", "node": "API key or node's own"}[route.access.value]
-        answers = ", ".join(str(status) for status in (route.status, *route.problems))
+        answers = ", ".join(str(status) for status in (route.status, *route.also, *route.problems))
         aliases = "".join(f", also `{alias}`" for alias in route.aliases)
         rows.append(f"| `{route.method} {route.path}`{aliases} | {route.summary} | {key} | {answers} |")
     return "\n".join(rows)

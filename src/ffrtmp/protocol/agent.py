@@ -7,6 +7,7 @@ gets 409 with the true state.
 """
 
 import enum
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,6 +18,19 @@ from ffrtmp.domain.node import Capabilities, NodeType
 MOST_SLOTS = 1024
 #: of ids that the other side makes up
 LONGEST_ID = 255
+LARGEST_UPLOAD_BYTES = 1 << 44  # 16 TiB
+LONGEST_LOG = 256 * 1024
+
+
+def _shown(**schema: Any) -> msgspec.Meta:
+    """What the OpenAPI document says of a field. The master checks it itself, so that it can name all faults of a body at once."""
+    return msgspec.Meta(extra_json_schema=schema)
+
+
+Name = Annotated[str, _shown(maxLength=255, pattern="^[^\\u0000-\\u0020]*$")]
+Threads = Annotated[int, _shown(minimum=1, maximum=65536)]
+Slots = Annotated[int, _shown(minimum=0, maximum=MOST_SLOTS)]
+Sha256 = Annotated[str, _shown(pattern="^[0-9a-f]{64}$")]
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True): ...
@@ -25,20 +39,20 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Register(_Message, frozen=True):
     """`POST /nodes/register`. A reference agent sends no name, no incarnation, and an address."""
 
-    name: str = ""
+    name: Name = ""
     address: str = ""
     type: NodeType = NodeType.SERVER
-    cpu_threads: int = 1
+    cpu_threads: Threads = 1
     cpu_model: str = ""
     has_gpu: bool = False
     gpu_type: str = ""
     gpu_capabilities: list[str] = []
-    ram_total_bytes: int = 0
+    ram_total_bytes: Annotated[int, _shown(minimum=0, maximum=2**53 - 1)] = 0
     labels: dict[str, str] = {}
     capabilities: Capabilities | None = None
     incarnation: str = ""
-    slots: int = 1
-    heartbeat_interval_seconds: float = 30.0
+    slots: Annotated[int, _shown(minimum=1, maximum=MOST_SLOTS)] = 1
+    heartbeat_interval_seconds: Annotated[float, _shown(minimum=1, maximum=3600)] = 30.0
     version: str = ""
 
 
@@ -74,8 +88,8 @@ class LeaseRequest(_Message, frozen=True):
     """`POST /nodes/{id}/lease`: long-poll for work and for commands."""
 
     incarnation: str
-    request_id: str
-    free_slots: int
+    request_id: Annotated[str, _shown(minLength=1, maxLength=LONGEST_ID)]
+    free_slots: Slots
     wait_seconds: float = 25.0
     attempts: list[str] = []  #: what the agent is running, so that commands for it come through here
 
@@ -147,7 +161,11 @@ class Logs(_Message, frozen=True):
 
     node_id: str
     incarnation: str
-    text: str
+    text: Annotated[str, _shown(maxLength=LONGEST_LOG)]
+
+
+class LogsTaken(_Message, frozen=True):
+    attempt_id: str
 
 
 class AttemptReply(_Message, frozen=True):
@@ -163,9 +181,9 @@ class AttemptReply(_Message, frozen=True):
 class UploadCreate(_Message, frozen=True):
     """`POST /uploads`: announces bytes that will follow."""
 
-    name: str
-    size_bytes: int
-    sha256: str
+    name: Annotated[str, _shown(minLength=1, maxLength=255, pattern="^[^/\\u0000-\\u001f]*$")]
+    size_bytes: Annotated[int, _shown(minimum=1, maximum=LARGEST_UPLOAD_BYTES)]
+    sha256: Sha256
 
 
 class UploadStatus(_Message, frozen=True):

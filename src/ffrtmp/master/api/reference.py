@@ -4,7 +4,7 @@ They poll `/jobs/next`, beat with an empty body, report to `/results`, and look 
 not attempts: each job of theirs is a whole file with one live attempt. They cannot verify an output; the verdict says so.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,7 +41,7 @@ class ReferenceResult(msgspec.Struct, frozen=True, kw_only=True):
 
     job_id: str
     node_id: str
-    status: str
+    status: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["completed", "failed", "canceled"]})]
     metrics: dict[str, Any] | None = None
     analyzer_output: dict[str, Any] | None = None
     error: str = ""

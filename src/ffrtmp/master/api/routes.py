@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ffrtmp.domain import spec
+from ffrtmp.domain import spec, states
 from ffrtmp.master.api import events, jobs, nodes, reference, system, uploads, work
 from ffrtmp.master.auth import Access
 from ffrtmp.master.http.endpoint import Query, Route
@@ -13,21 +13,37 @@ def _enum(kind: Any) -> dict[str, Any]:
     return {"type": "string", "enum": [member.value for member in kind]}
 
 
+_ANY_STATE = "|".join(states.JobState)
+_STATES = {
+    "type": "string",
+    "pattern": f"^({_ANY_STATE})(,({_ANY_STATE}))*$",
+}
 _LIST = (
-    Query(name="state", description="Only these states.", schema={"type": "string"}, repeatable=True),
-    Query(name="status", description="The same as state.", schema={"type": "string"}, repeatable=True),
+    Query(
+        name="state", description="Only these states; several, or joined by commas.", schema=_STATES, repeatable=True
+    ),
+    Query(name="status", description="The same as state.", schema=_STATES, repeatable=True),
     Query(name="queue", description="Only this queue.", schema=_enum(spec.Queue)),
     Query(name="priority", description="Only this priority.", schema=_enum(spec.Priority)),
     Query(name="engine", description="Only jobs that asked for this engine.", schema=_enum(spec.Engine)),
     Query(name="scenario", description="Only this scenario."),
     Query(name="node", description="Only jobs whose latest attempt was on the node with this id."),
-    Query(name="tag", description="Only jobs with this tag, as name:value.", repeatable=True),
+    Query(
+        name="tag",
+        description="Only jobs with this tag, as name:value.",
+        schema={"type": "string", "pattern": "^[^:]*:"},
+        repeatable=True,
+    ),
     Query(
         name="limit",
         description="Jobs in one answer.",
         schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
     ),
-    Query(name="cursor", description="next_cursor of the page before."),
+    Query(
+        name="cursor",
+        description="next_cursor of the page before.",
+        schema={"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    ),
 )
 _FOLLOW = (
     Query(
@@ -37,9 +53,29 @@ _FOLLOW = (
     ),
 )
 _EVENTS = (
-    Query(name="after", description="Events after this number; default: from now on."),
+    Query(
+        name="after",
+        description="Events after this number; default: from now on.",
+        schema={"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    ),
     Query(name="job", description="Only events of this job."),
     Query(name="node", description="Only events of this node."),
+)
+_KEY = Query(
+    name="Idempotency-Key",
+    description="The same key and body give the same job, for a day at least.",
+    schema={"type": "string", "minLength": 1, "maxLength": 255},
+)
+_RANGE = Query(name="Range", description="bytes=FIRST-LAST")
+_OFFSET = Query(
+    name="Upload-Offset",
+    description="Where these bytes belong: the offset that the upload is at.",
+    schema={"type": "integer", "minimum": 0, "maximum": 10**18 - 1, "default": 0},
+)
+_LAST_EVENT = Query(
+    name="Last-Event-ID",
+    description="Events after this number.",
+    schema={"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
 )
 _CHANGE: dict[str, Any] = {"tag": "jobs", "answer": views.ChangeView, "problems": (404, 409)}
 
@@ -54,6 +90,8 @@ ROUTES: tuple[Route, ...] = (
         body=bodies.SubmitBody,
         answer=views.JobView,
         status=201,
+        also=(200,),
+        headers=(_KEY,),
         problems=(422, 503),
         aliases=("/api/v1/jobs",),
     ),
@@ -66,6 +104,7 @@ ROUTES: tuple[Route, ...] = (
         access=Access.NODE,
         body=agent.Beat,
         answer=agent.BeatReply,
+        body_required=False,
         problems=(404,),
     ),
     Route(
@@ -106,7 +145,8 @@ ROUTES: tuple[Route, ...] = (
         tag="agents",
         access=Access.NODE,
         body=agent.Logs,
-        problems=(404,),
+        answer=agent.LogsTaken,
+        problems=(404, 409),
     ),
     Route(
         method="GET",
@@ -126,8 +166,8 @@ ROUTES: tuple[Route, ...] = (
         tag="reference",
         access=Access.NODE,
         answer=reference.NextJob,
-        query=(Query(name="node_id", description="The node that asks."),),
-        problems=(400, 404, 409),
+        query=(Query(name="node_id", description="The node that asks.", required=True),),
+        problems=(404, 409),
         head=False,
     ),
     Route(
@@ -150,6 +190,8 @@ ROUTES: tuple[Route, ...] = (
         body=bodies.BatchBody,
         answer=views.BatchView,
         status=201,
+        also=(200,),
+        headers=(_KEY,),
         problems=(422, 503),
     ),
     Route(
@@ -225,7 +267,9 @@ ROUTES: tuple[Route, ...] = (
         summary="Download an output; ranges are honoured.",
         tag="artifacts",
         media_type="application/octet-stream",
-        problems=(404,),
+        also=(206,),
+        headers=(_RANGE,),
+        problems=(404, 416),
     ),
     Route(method="POST", path="/jobs/{ref}/cancel", handler=jobs.cancel, summary="Cancel a job.", **_CHANGE),
     Route(method="POST", path="/jobs/{ref}/pause", handler=jobs.pause, summary="Pause a job.", **_CHANGE),
@@ -235,7 +279,8 @@ ROUTES: tuple[Route, ...] = (
         path="/jobs/{ref}/retry",
         handler=jobs.retry,
         summary="Submit a job that is over again, as a new job that names it.",
-        **_CHANGE,
+        headers=(_KEY,),
+        **{**_CHANGE, "problems": (404, 409, 422)},
     ),
     Route(
         method="GET",
@@ -255,6 +300,7 @@ ROUTES: tuple[Route, ...] = (
         body=agent.Register,
         answer=nodes.RegisteredView,
         status=201,
+        also=(200,),
     ),
     Route(
         method="GET",
@@ -316,6 +362,7 @@ ROUTES: tuple[Route, ...] = (
         body=bytes,
         raw_body=True,
         answer=agent.UploadStatus,
+        headers=(_OFFSET,),
         problems=(404, 409, 503),
     ),
     Route(
@@ -345,7 +392,9 @@ ROUTES: tuple[Route, ...] = (
         tag="artifacts",
         access=Access.NODE,
         media_type="application/octet-stream",
-        problems=(404,),
+        also=(206,),
+        headers=(_RANGE,),
+        problems=(404, 416),
     ),
     Route(
         method="GET",
@@ -354,6 +403,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Server-Sent Events of every change; resumable by Last-Event-ID.",
         tag="events",
         query=_EVENTS,
+        headers=(_LAST_EVENT,),
         media_type="text/event-stream",
         problems=(400, 404),
     ),

@@ -12,7 +12,6 @@ from ffrtmp.master.http.call import Call, Receive, Reply, Scope, Send, Stream
 from ffrtmp.protocol import agent, problems
 from ffrtmp.store import interface
 
-_LARGEST_UPLOAD_BYTES = 1 << 44  # 16 TiB
 _create = msgspec.json.Decoder(agent.UploadCreate)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -20,8 +19,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 async def create(call: Call) -> Any:
     asked = call.decode(_create)
     faults = []
-    if not 1 <= asked.size_bytes <= _LARGEST_UPLOAD_BYTES:
-        faults.append(errors.Fault("size_bytes", f"{asked.size_bytes} is out of range; 1 to {_LARGEST_UPLOAD_BYTES}"))
+    if not 1 <= asked.size_bytes <= agent.LARGEST_UPLOAD_BYTES:
+        faults.append(
+            errors.Fault("size_bytes", f"{asked.size_bytes} is out of range; 1 to {agent.LARGEST_UPLOAD_BYTES}")
+        )
     if not _SHA256.fullmatch(asked.sha256):
         faults.append(errors.Fault("sha256", "must be 64 lower-case hexadecimal digits"))
     if (
@@ -55,7 +56,9 @@ async def create(call: Call) -> Any:
 async def receive(call: Call) -> Any:
     """`PUT` with `Upload-Offset`: the bytes from there on. Whole, it is hashed and sealed."""
     upload = await call.master.store.get_upload(call.path["upload_id"])
-    offset = call.header("upload-offset") or "0"
+    offset = call.header("upload-offset")
+    if offset is None:
+        offset = "0"
     if not (offset.isascii() and offset.isdigit() and len(offset) <= 18):
         raise errors.InvalidInput(
             faults=[errors.Fault("header.Upload-Offset", f"{offset[:40]!r} is not a number of bytes")]

@@ -11,7 +11,6 @@ from ffrtmp.master.dispatch import LONGEST_WAIT_SECONDS, Wants
 from ffrtmp.master.http.call import Call
 from ffrtmp.protocol import agent
 
-_LONGEST_LOG = 256 * 1024
 _lease = msgspec.json.Decoder(agent.LeaseRequest)
 _publish = msgspec.json.Decoder(agent.Publish)
 _complete = msgspec.json.Decoder(agent.Complete)
@@ -115,7 +114,8 @@ async def give_back(call: Call) -> Any:
 async def put_log(call: Call) -> Any:
     sent = call.decode(_logs)
     call.principal.may_act_for(sent.node_id)
-    if len(sent.text) > _LONGEST_LOG:
-        raise errors.PayloadTooLarge(f"A log has at most {_LONGEST_LOG} characters; send its beginning and its end.")
+    if len(sent.text) > agent.LONGEST_LOG:
+        message = f"A log has at most {agent.LONGEST_LOG} characters; send its beginning and its end."
+        raise errors.PayloadTooLarge(message)
     await call.master.store.put_log(call.path["attempt_id"], sent.node_id, sent.text)
-    return {"attempt_id": call.path["attempt_id"]}
+    return agent.LogsTaken(attempt_id=call.path["attempt_id"])

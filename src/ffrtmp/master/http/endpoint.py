@@ -26,6 +26,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     schema: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "string"})
     repeatable: bool = False
+    required: bool = False
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +39,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tag: str
     access: auth.Access = auth.Access.USER
     body: type | None = None
+    body_required: bool = True
     raw_body: bool = False
     answer: type | None = None
     status: int = 200
+    also: tuple[int, ...] = ()  #: other successes, with the same body
     problems: tuple[int, ...] = ()
     query: tuple[Query, ...] = ()
+    headers: tuple[Query, ...] = ()  #: request headers that mean something here
     aliases: tuple[str, ...] = ()
     media_type: str = "application/json"
     head: bool = True  #: HEAD is answered like GET; not where a GET changes something

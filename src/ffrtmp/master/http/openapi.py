@@ -45,29 +45,27 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     name = re.sub(r"[^a-zA-Z0-9]+", "_", f"{route.method.lower()}_{route.path}").strip("_")
-    answer: dict[str, Any] = {"description": http.HTTPStatus(route.status).phrase}
+    content: dict[str, Any] = {}
     if route.answer is not None:
-        answer["content"] = {route.media_type: {"schema": _schema_of(route.answer)}}
+        content = {"content": {route.media_type: {"schema": _schema_of(route.answer)}}}
     elif route.media_type != "application/json":
-        answer["content"] = {route.media_type: {}}
-    statuses = set(route.problems) | ({401, 403} if route.access is not auth.Access.PUBLIC else set())
-    if route.body is not None:
-        statuses |= {400, 413}
-    if route.query:
-        statuses.add(400)
+        content = {"content": {route.media_type: {}}}
     operation: dict[str, Any] = {
         "operationId": name,
         "summary": route.summary,
         "tags": [route.tag],
         "parameters": _parameters(route),
         "responses": {
-            str(route.status): answer,
+            **{
+                str(status): {"description": http.HTTPStatus(status).phrase, **content}
+                for status in (route.status, *route.also)
+            },
             **{
                 str(status): {
                     "description": http.HTTPStatus(status).phrase,
                     "content": {problems.CONTENT_TYPE: {"schema": _schema_of(problems.Problem)}},
                 }
-                for status in sorted(statuses)
+                for status in sorted(_problems(route))
             },
         },
     }
@@ -80,25 +78,45 @@ def _operation(route: Route) -> dict[str, Any]:
         }
     elif route.body is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": route.body_required,
             "content": {"application/json": {"schema": _schema_of(route.body)}},
         }
     return operation
 
 
+def _problems(route: Route) -> set[int]:
+    """What each request may meet (a query or header that is not known here, the database away), and the route's own."""
+    statuses = {400, 503, *route.problems}
+    if route.access is not auth.Access.PUBLIC:
+        statuses |= {401, 403}
+    if route.body is not None:
+        statuses.add(413)
+    if _PATH_PARAMETER.search(route.path):
+        statuses.add(404)
+    return statuses
+
+
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _PATH_PARAMETER.findall(route.path)
-    ] + [
-        {
-            "name": query.name,
-            "in": "query",
-            "description": query.description,
-            "schema": {"type": "array", "items": query.schema} if query.repeatable else query.schema,
-        }
-        for query in route.query
-    ]
+    return (
+        [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for name in _PATH_PARAMETER.findall(route.path)
+        ]
+        + [
+            {
+                "name": query.name,
+                "in": "query",
+                "required": query.required,
+                "description": query.description,
+                "schema": {"type": "array", "items": query.schema} if query.repeatable else query.schema,
+            }
+            for query in route.query
+        ]
+        + [
+            {"name": header.name, "in": "header", "description": header.description, "schema": header.schema}
+            for header in route.headers
+        ]
+    )
 
 
 def _schema_of(model: type) -> dict[str, Any]:
