@@ -67,6 +67,7 @@ class Node(_Record, frozen=True):
     version: str
     registered_at: int
     last_heartbeat: int
+    ttl_us: int = 30_000_000  #: lease time of its attempts, as it was told when it registered
 
 
 def unmet(requires: Requires, node: Node) -> list[str]:

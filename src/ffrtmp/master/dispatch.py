@@ -115,6 +115,7 @@ def _offer(known: node.Node) -> tuple[object, ...]:
     """What of a node decides which classes it satisfies, and whether it gets any work."""
     return (
         known.incarnation,
+        known.ttl_us,
         known.draining,
         known.capabilities,
         known.labels,

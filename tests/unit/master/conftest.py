@@ -10,8 +10,9 @@ import httpx
 import msgspec
 import pytest
 
-from ffrtmp.master import app
+from ffrtmp.master import app, context
 from ffrtmp.master.settings import MasterSettings
+from ffrtmp.testing.world import World
 
 CAPABILITIES: dict[str, Any] = {
     "engines": {"ffmpeg": "9.0"},
@@ -141,3 +142,32 @@ async def keyed(settings: MasterSettings) -> AsyncIterator[Running]:
     changed = msgspec.structs.replace(settings, no_auth=False, api_key="the-admin-key")
     async for running in run_master(changed):
         yield running
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Bench:
+    """A master without its HTTP side."""
+
+    def __init__(self, settings: MasterSettings, store: Any) -> None:
+        self.clock = _Clock()
+        self.store = store
+        self.world = World(store)
+        self.master = context.Master(settings, store, api_key="", clock=self.clock)
+        self.master.artifacts.open()
+
+
+@pytest.fixture
+async def bench(settings: MasterSettings) -> AsyncIterator[Bench]:
+    """With a grace of one microsecond: by the database's clock any job has waited longer."""
+    changed = msgspec.structs.replace(settings, unsatisfiable_grace_seconds=1e-6)
+    store = app.open_store(changed)
+    await store.open()
+    yield Bench(changed, store)
+    await store.close()

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from ffrtmp.domain import errors, node, spec
+from ffrtmp.master import dispatch
 from ffrtmp.master.dispatch import ClassBook, Dispatcher, Wants
 from ffrtmp.store import interface
 from ffrtmp.testing import factories
@@ -73,7 +74,7 @@ class _Poll:
         self.looks = 0
         self.looked = asyncio.Event()
         self._found = found
-        wants = Wants(node_id=node_id, free_slots=1, deadline=1.0)  # the clock stands still
+        wants = Wants(node_id=node_id, free_slots=1, deadline=1e6)  # the clock stands still
         self.task = asyncio.create_task(dispatcher.wait(wants, self._look))
 
     async def _look(self, _: tuple[int, ...]) -> bool:
@@ -101,7 +102,9 @@ def store() -> _Store:
 
 
 @pytest.fixture
-async def dispatcher(store: _Store) -> Dispatcher:
+async def dispatcher(store: _Store, monkeypatch: pytest.MonkeyPatch) -> Dispatcher:
+    """Without the poll behind the wakes: who looks again was woken."""
+    monkeypatch.setattr(dispatch, "BACKSTOP_SECONDS", 1e6)
     typed = cast(Any, store)
     book = ClassBook(typed)
     await book.reload()
@@ -147,7 +150,7 @@ async def test_one_that_went_away_wakes_the_next(dispatcher: Dispatcher) -> None
     await other.task
 
 
-async def test_a_wake_that_comes_during_a_last_look_is_passed_on(dispatcher: Dispatcher) -> None:
+async def test_a_wake_that_comes_during_a_last_look_is_passed_on(dispatcher: Dispatcher, store: _Store) -> None:
     looking, go_on = asyncio.Event(), asyncio.Event()
 
     async def slowly() -> bool:
@@ -155,6 +158,8 @@ async def test_a_wake_that_comes_during_a_last_look_is_passed_on(dispatcher: Dis
         await go_on.wait()
         return False
 
+    store.requires = [*store.requires, interface.Class(2, _VP9)]
+    await dispatcher._classes.reload()  # b can do more than a: a is woken first
     other = _Poll(dispatcher, "b", _nothing)
     await other.again()
     last = asyncio.create_task(

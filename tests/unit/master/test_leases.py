@@ -2,21 +2,24 @@
 
 import asyncio
 import socket
+import types
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import msgspec
 import pytest
 
-from ffrtmp.domain import errors
+from ffrtmp.domain import errors, spec
 from ffrtmp.domain.node import Capabilities
 from ffrtmp.master import app, context, server
-from ffrtmp.master.api import nodes
+from ffrtmp.master.api import nodes, work
+from ffrtmp.master.loops import sweeps
 from ffrtmp.master.settings import MasterSettings
 from ffrtmp.protocol import agent
+from ffrtmp.testing import factories
 
-from .conftest import NodeClient, Running, both_databases
+from .conftest import Bench, NodeClient, Running, both_databases, run_master
 
 pytestmark = both_databases
 
@@ -70,6 +73,40 @@ async def test_a_node_is_offline_after_its_own_interval(settings: MasterSettings
     asked = agent.Register(name="a", incarnation="x", capabilities=Capabilities(), heartbeat_interval_seconds=3000)
     new, _, _ = nodes._new_node(master, asked)
     assert new.heartbeat_interval_us == 3_000_000_000
+
+
+async def test_a_lease_counts_from_its_commit_and_not_from_its_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies between the two must not be in `held`: the agent's fence would lie behind the lease's end."""
+    known = await bench.world.agent()
+    await bench.world.submit(factories.a_spec(requires=spec.Requires()))
+    await sweeps.refresh(bench.master)
+    lease = bench.store.lease
+
+    async def slowly(*arguments: Any) -> Any:
+        granted = await lease(*arguments)
+        bench.clock.now += 100.0
+        return granted
+
+    monkeypatch.setattr(bench.store, "lease", slowly)
+    asked = agent.LeaseRequest(incarnation=known.incarnation, request_id="r", free_slots=1, wait_seconds=0)
+    reply = await work._lease_for(cast(Any, types.SimpleNamespace(master=bench.master)), known.id, asked)
+    assert reply.grants
+    assert (reply.held_seconds, bench.clock.now) == (0.0, 100.0)
+
+
+async def test_an_agent_hears_the_lease_time_that_its_leases_have(settings: MasterSettings) -> None:
+    """The master was started again with another one; the agent has registered with the old."""
+    async for master in run_master(msgspec.structs.replace(settings, ttl_seconds=7.0)):
+        node = await master.node()
+        assert (await node.lease())["ttl_seconds"] == 7.0
+    async for again in run_master(msgspec.structs.replace(settings, ttl_seconds=600.0)):
+        node.master = again
+        assert (await node.lease())["ttl_seconds"] == 7.0
+        assert (await node.beat())["ttl_seconds"] == 7.0
+        await again.node()
+        assert (await node.beat())["ttl_seconds"] == 600.0
 
 
 async def test_a_batch_is_all_or_nothing_and_answers_the_same_again(master: Running) -> None:

@@ -73,8 +73,11 @@ async def test_a_nodes_credential_touches_only_its_own_attempts(keyed: Running) 
     mine, other = await keyed.node("mine"), await keyed.node("other")
     await keyed.submit()
     attempt = (await mine.lease())["grants"][0]["attempt_id"]
+    await keyed.submit()
     keyed.client.headers["Authorization"] = f"Bearer {other.credential}"
     await other.beat()
+    for job in (1, 2):
+        await keyed.send("GET", f"/jobs/{job}", expect=403)
     await mine.lease(expect=403)
     await mine.beat(expect=403)
     await mine.report(attempt, "complete", expect=403, result={})
@@ -84,6 +87,7 @@ async def test_a_nodes_credential_touches_only_its_own_attempts(keyed: Running) 
     body = {"name": "mine", "incarnation": "x", "slots": 1, "capabilities": {}}
     await keyed.send("POST", "/nodes/register", expect=403, json=body)
     keyed.client.headers["Authorization"] = f"Bearer {mine.credential}"
+    await keyed.send("GET", "/jobs/1")
     assert (await mine.report(attempt, "complete", result={}))["job_state"] == "completed"
 
 

@@ -2,8 +2,6 @@
 
 import os
 import time
-from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 import pytest
@@ -11,45 +9,14 @@ import pytest
 from ffrtmp.domain import errors, node, spec
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.states import JobState
-from ffrtmp.master import app, auth, context
+from ffrtmp.master import app, auth
 from ffrtmp.master.loops import sweeps
-from ffrtmp.master.settings import MasterSettings
 from ffrtmp.store import interface
 from ffrtmp.testing import factories
-from ffrtmp.testing.world import World
 
-from .conftest import both_databases
+from .conftest import Bench, both_databases
 
 pytestmark = both_databases
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class _Bench:
-    """A master without its HTTP side."""
-
-    def __init__(self, settings: MasterSettings, store: Any) -> None:
-        self.clock = _Clock()
-        self.store = store
-        self.world = World(store)
-        self.master = context.Master(settings, store, api_key="", clock=self.clock)
-        self.master.artifacts.open()
-
-
-@pytest.fixture
-async def bench(settings: MasterSettings) -> AsyncIterator[_Bench]:
-    """With a grace of one microsecond: by the database's clock any job has waited longer."""
-    changed = msgspec.structs.replace(settings, unsatisfiable_grace_seconds=1e-6)
-    store = app.open_store(changed)
-    await store.open()
-    yield _Bench(changed, store)
-    await store.close()
 
 
 _ABLE = node.Capabilities(
@@ -58,7 +25,7 @@ _ABLE = node.Capabilities(
 )
 
 
-async def test_jobs_that_no_node_can_run_are_rejected_after_the_grace(bench: _Bench) -> None:
+async def test_jobs_that_no_node_can_run_are_rejected_after_the_grace(bench: Bench) -> None:
     made = await bench.world.submit()
     await sweeps.refresh(bench.master)
     bench.clock.now = 1000.0
@@ -75,7 +42,7 @@ async def test_jobs_that_no_node_can_run_are_rejected_after_the_grace(bench: _Be
     assert found.failure.code is Code.UNSATISFIABLE
 
 
-async def test_a_job_that_waited_long_keeps_its_grace_when_the_one_node_is_away(bench: _Bench) -> None:
+async def test_a_job_that_waited_long_keeps_its_grace_when_the_one_node_is_away(bench: Bench) -> None:
     """It may be registered again without an encoder that fails for the moment, or come back under another name."""
     made = await bench.world.submit()
     await sweeps.refresh(bench.master)
@@ -92,7 +59,7 @@ async def test_a_job_that_waited_long_keeps_its_grace_when_the_one_node_is_away(
 
 
 async def test_orphans_go_when_nobody_went_on_with_them_for_a_day(
-    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh, stale, sealed, named = [await bench.store.create_upload(factories.an_upload()) for _ in range(4)]
     await bench.store.finish_upload(sealed.id)
@@ -121,7 +88,7 @@ async def test_orphans_go_when_nobody_went_on_with_them_for_a_day(
             await bench.store.get_upload(gone.id)
 
 
-async def test_retention_removes_the_bytes_with_the_job(bench: _Bench) -> None:
+async def test_retention_removes_the_bytes_with_the_job(bench: Bench) -> None:
     bench.master.settings = msgspec.structs.replace(bench.master.settings, retention_seconds=-1.0)
     upload = await bench.store.create_upload(factories.an_upload())
     await bench.store.finish_upload(upload.id)
@@ -139,7 +106,7 @@ async def test_retention_removes_the_bytes_with_the_job(bench: _Bench) -> None:
         await bench.store.get_job(made.id)
 
 
-async def test_what_another_master_changed_is_seen(bench: _Bench, kind: str) -> None:
+async def test_what_another_master_changed_is_seen(bench: Bench, kind: str) -> None:
     """Only PostgreSQL has other masters."""
     if kind == "sqlite":
         pytest.skip("one master at a time")
@@ -164,7 +131,7 @@ async def test_what_another_master_changed_is_seen(bench: _Bench, kind: str) -> 
 
 
 async def test_a_sweep_that_found_the_database_away_does_not_hurry(
-    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A retry that was due when the database went away must not make it ask a hundred times a second."""
     master = bench.master

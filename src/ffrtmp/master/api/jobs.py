@@ -102,6 +102,8 @@ def _number(value: str, lowest: int, highest: int, message: str) -> int:
 
 async def one(call: Call) -> Any:
     job = await call.master.store.get_job(call.path["ref"])
+    if call.principal.node_id not in (None, job.node_id):
+        raise errors.Forbidden("A node's credential shows only the jobs that this node has or had last.")
     if ("follow", "true") in call.query() and job.state not in states.JOB_TERMINAL:
         dispatcher = call.master.dispatcher
         if dispatcher.follow_left(job.id) < _FOLLOW_SECONDS / 2:

@@ -147,10 +147,11 @@ async def heartbeat(call: Call) -> Any:
     dispatcher = call.master.dispatcher
     if any(attempt.started for attempt in beat.attempts):
         call.master.events.notify()
+    known = await call.master.classes.node(node_id)
     if beat.drain is not None:
         call.master.classes.drop_node(node_id)
     return agent.BeatReply(
-        ttl_seconds=REFERENCE_TTL_SECONDS if reference else call.master.settings.ttl_seconds,
+        ttl_seconds=known.ttl_us / 1e6,
         directives=[
             agent.Directive(attempt_id=attempt_id, command=command, follow_seconds=dispatcher.followed(attempt_id))
             for attempt_id, command in result.commands.items()

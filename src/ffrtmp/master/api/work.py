@@ -42,11 +42,13 @@ async def _lease_for(call: Call, node_id: str, asked: agent.LeaseRequest) -> age
     grants: list[Grant] = []
     directives: list[agent.Directive] = []
     running = frozenset(asked.attempts)
-    draining = False
+    known = await master.classes.node(node_id)
+    looked = arrived
 
     async def look(class_ids: tuple[int, ...]) -> bool:
-        nonlocal grants, directives, draining
+        nonlocal grants, directives, known, looked
         if asked.free_slots:
+            looked = master.clock()
             grants = await attempts.lease(master, node_id, asked, class_ids)
         if running:
             commands = await master.store.directives(node_id)
@@ -58,18 +60,20 @@ async def _lease_for(call: Call, node_id: str, asked: agent.LeaseRequest) -> age
                 if attempt_id in running
             ] + master.dispatcher.new_follows(running - commands.keys())
         directives += master.dispatcher.grant_follows(grants, node_id)
-        draining = (await master.classes.node(node_id)).draining
+        known = await master.classes.node(node_id)
         return bool(grants or directives)
 
     await master.dispatcher.wait(Wants(node_id=node_id, free_slots=asked.free_slots, deadline=deadline), look)
     if grants:
         master.events.notify()
     return agent.LeaseReply(
-        ttl_seconds=master.settings.ttl_seconds,
-        held_seconds=master.clock() - arrived,
+        # what its leases were given with: this master may have been started with another lease time since
+        ttl_seconds=known.ttl_us / 1e6,
+        # the lease runs from the commit, not from this answer: what lies between the two is not the agent's to use
+        held_seconds=(looked if grants else master.clock()) - arrived,
         grants=grants,
         directives=directives,
-        drain=draining,
+        drain=known.draining,
     )
 
 

@@ -252,4 +252,5 @@ def _node(row: Row, now: int) -> node.Node:
         version=row[15],
         registered_at=row[16],
         last_heartbeat=row[17],
+        ttl_us=row[20],
     )

@@ -38,13 +38,13 @@ UPDATE nodes SET lost = 1 WHERE id = :id AND lost = 0;
 -- name: nodes_all
 SELECT n.id, n.name, n.address, n.type, n.cpu_threads, n.cpu_model, n.has_gpu, n.gpu_type, n.ram_total_bytes, n.labels,
        n.capabilities, n.slots, n.draining, n.stopping, n.incarnation, n.version, n.registered_at, n.last_heartbeat,
-       n.heartbeat_interval_us, (SELECT count(*) FROM leases l WHERE l.node_id = n.id)
+       n.heartbeat_interval_us, (SELECT count(*) FROM leases l WHERE l.node_id = n.id), n.ttl_us
 FROM nodes n WHERE n.removed_at IS NULL ORDER BY n.name;
 
 -- name: nodes_some
 SELECT n.id, n.name, n.address, n.type, n.cpu_threads, n.cpu_model, n.has_gpu, n.gpu_type, n.ram_total_bytes, n.labels,
        n.capabilities, n.slots, n.draining, n.stopping, n.incarnation, n.version, n.registered_at, n.last_heartbeat,
-       n.heartbeat_interval_us, (SELECT count(*) FROM leases l WHERE l.node_id = n.id)
+       n.heartbeat_interval_us, (SELECT count(*) FROM leases l WHERE l.node_id = n.id), n.ttl_us
 FROM nodes n WHERE (n.id {{in refs text}} OR n.name {{in refs text}}) AND n.removed_at IS NULL ORDER BY n.id;
 
 -- name: node_credential
