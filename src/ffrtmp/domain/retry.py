@@ -12,12 +12,6 @@ _FIRST_BACKOFF_SECONDS = 2.0
 _LONGEST_BACKOFF_SECONDS = 300.0
 
 
-class Policy(msgspec.Struct, frozen=True):
-    """`max_retries` attempts after the first."""
-
-    max_retries: int = 3
-
-
 class Decision(msgspec.Struct, frozen=True):
     """Try again after `delay_us`, or stop: as poison, or with the failure as it is."""
 

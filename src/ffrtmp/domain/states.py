@@ -1,7 +1,7 @@
 """States and the transitions between them, as data.
 
-The store makes the guards of its UPDATE statements from these tables; the database has a trigger that forbids leaving a
-terminal state. `job_state` is the only place where a job's state is derived.
+The store holds a row, checks its next state against these tables, and writes it WHERE the state is still the one it read; the
+database has a trigger that forbids leaving a terminal state. `job_state` is the only place where a job's state is derived.
 """
 
 import enum
@@ -87,16 +87,6 @@ ATTEMPT_TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
     _A.PUBLISHING: frozenset({_A.DONE, _A.FAILED, _A.LOST}),
     **{state: frozenset() for state in ATTEMPT_TERMINAL},
 }
-
-
-def task_sources(target: TaskState) -> frozenset[TaskState]:
-    """The states from which a task may go to `target`."""
-    return frozenset(state for state, targets in TASK_TRANSITIONS.items() if target in targets)
-
-
-def attempt_sources(target: AttemptState) -> frozenset[AttemptState]:
-    """The states from which an attempt may go to `target`."""
-    return frozenset(state for state, targets in ATTEMPT_TRANSITIONS.items() if target in targets)
 
 
 #: a job ends as its worst task did

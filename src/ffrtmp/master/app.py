@@ -54,11 +54,11 @@ async def run(
         )
         if settings.tls:
             server.use_tls(api, settings)
-        serving = [asyncio.create_task(server.serve(api, [listener]))]
+        serving = [asyncio.create_task(api.serve(sockets=[listener]))]
         servers = [api]
         if scraped is not None:
             metrics = server.make(router.application(master, routes.METRICS_ROUTES, schema=False), grace_seconds=1)
-            serving.append(asyncio.create_task(server.serve(metrics, [scraped])))
+            serving.append(asyncio.create_task(metrics.serve(sockets=[scraped])))
             servers.append(metrics)
         sweeping = asyncio.create_task(sweeps.run(master))
         stop = stop or asyncio.Event()

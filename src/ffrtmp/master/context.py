@@ -33,7 +33,7 @@ class Master:
         self.store = store
         self.auth = auth.Auth(api_key, store)
         self.classes = dispatch.ClassBook(store)
-        self.dispatcher = dispatch.Dispatcher(store, self.classes, clock=clock)
+        self.dispatcher = dispatch.Dispatcher(self.classes, clock=clock)
         self.artifacts = artifacts.Artifacts(settings.artifacts_dir)
         self.metrics = metrics.Registry(metrics.MASTER)
         self.traffic = Traffic()

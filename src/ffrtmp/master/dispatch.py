@@ -57,9 +57,6 @@ class ClassBook:
             self._fits.clear()
         return new
 
-    def knows(self, requires_key: str) -> bool:
-        return requires_key in self._keys
-
     def id_of(self, requires_key: str) -> int | None:
         return self._keys.get(requires_key)
 
@@ -125,10 +122,7 @@ def _offer(known: node.Node) -> tuple[object, ...]:
 
 
 class Dispatcher:
-    def __init__(
-        self, store: interface.Store, classes: ClassBook, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._store = store
+    def __init__(self, classes: ClassBook, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._classes = classes
         self._clock = clock
         self._waiters: dict[str, _Waiter] = {}  #: node id → its open long-poll (one per node; the newest counts)

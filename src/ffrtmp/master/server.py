@@ -94,10 +94,6 @@ def use_tls(server: Server, settings: MasterSettings) -> None:
     server.config.ssl = context
 
 
-async def serve(server: Server, sockets: list[socket.socket]) -> None:
-    await server.serve(sockets=sockets)
-
-
 async def stopped(servers: list[asyncio.Task[None]], grace_seconds: float) -> None:
     """Wait for the servers to end; what is still open after the grace is cut."""
     _, late = await asyncio.wait(servers, timeout=grace_seconds + 2)

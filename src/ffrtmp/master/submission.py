@@ -151,7 +151,7 @@ async def _store(master: context.Master, new: job.NewJob) -> interface.Submitted
 async def _tell(master: context.Master, stored: Sequence[job.NewJob]) -> None:
     """Wakes the agents that may run these. Whatever goes wrong here, the jobs are stored: agents find them at their next look."""
     tasks = [task for new in stored for task in new.tasks]
-    if not all(master.classes.knows(task.requires_key) for task in tasks):
+    if any(master.classes.id_of(task.requires_key) is None for task in tasks):
         try:
             await master.classes.reload()
             await master.dispatcher.classes_changed()

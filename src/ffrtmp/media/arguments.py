@@ -8,10 +8,6 @@ def opt(flag: str, value: object | None) -> list[str]:
     return [] if value is None else [flag, number(value)]
 
 
-def flag_if(flag: str, condition: object) -> list[str]:
-    return [flag] if condition else []
-
-
 def number(value: object) -> str:
     """Numbers without exponent and without a tail of zeros; anything else as text."""
     if isinstance(value, float):

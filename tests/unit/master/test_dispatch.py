@@ -108,7 +108,7 @@ async def dispatcher(store: _Store, monkeypatch: pytest.MonkeyPatch) -> Dispatch
     typed = cast(Any, store)
     book = ClassBook(typed)
     await book.reload()
-    return Dispatcher(typed, book, clock=lambda: 0.0)
+    return Dispatcher(book, clock=lambda: 0.0)
 
 
 async def test_a_ready_task_wakes_one(dispatcher: Dispatcher) -> None:
