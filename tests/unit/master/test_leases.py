@@ -127,10 +127,10 @@ async def test_a_batch_is_all_or_nothing_and_answers_the_same_again(master: Runn
 async def test_a_part_that_fails_ends_the_master_with_an_error(
     settings: MasterSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise OSError("no")
 
-    monkeypatch.setattr(server, "serve", broken)
+    monkeypatch.setattr(server.Server, "serve", broken)
     assert await asyncio.wait_for(app.run(settings), 30) == 1
 
 
