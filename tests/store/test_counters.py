@@ -1,6 +1,7 @@
 """Whatever happens in whatever order: counters equal a recount, and the tables agree with the rules and with one another."""
 
 import asyncio
+import contextlib
 import random
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ffrtmp.domain.states import JobState
-from ffrtmp.store import interface
+from ffrtmp.store import interface, sqlite_file
 from ffrtmp.store.sqlite import SqliteStore
 from ffrtmp.testing.story import DEEDS, Player, Sql, check
 from ffrtmp.testing.world import NoWait, World
@@ -39,8 +40,8 @@ def test_any_story_keeps_the_books(tmp_path_factory: pytest.TempPathFactory, dee
                 await player.do(deed)
 
             async def sql(text: str) -> list[tuple[Any, ...]]:
-                assert store._connection is not None
-                return store._connection.execute(text).fetchall()
+                with contextlib.closing(sqlite_file.for_reading(store.path)) as connection:
+                    return connection.execute(text).fetchall()
 
             await check(store, sql)
         finally:

@@ -1,7 +1,10 @@
 """What only SQLite has."""
 
 import asyncio
+import contextlib
 import os
+import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +14,7 @@ import pytest
 
 from ffrtmp.domain import errors, spec
 from ffrtmp.domain.states import JobState
-from ffrtmp.store import sqlite_guard, statements
+from ffrtmp.store import interface, sqlite_file, sqlite_guard, statements
 from ffrtmp.store.interface import JobFilter
 from ffrtmp.store.ops import read
 from ffrtmp.store.sqlite import SqliteStore
@@ -72,13 +75,10 @@ async def test_the_files_are_their_owners_only(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_commits_are_synced(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "queue.db")
-    await store.open()
-    assert store._connection is not None
-    assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    await store.close()
+def test_commits_are_synced(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite_file.for_writing(tmp_path / "queue.db")) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_the_clock_never_goes_back(tmp_path: Path) -> None:
@@ -120,13 +120,69 @@ async def test_time_decides_what_is_due(tmp_path: Path) -> None:
 async def test_a_full_disk_is_told_and_survived(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "queue.db")
     await store.open()
-    assert store._connection is not None
-    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
-    store._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(errors.Unavailable, match="full"):
+    assert store.writer_pid is not None
+    before = resource.prlimit(store.writer_pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    with pytest.raises(errors.Unavailable, match="could not be written"):
         await store.submit(factories.a_job(parameters=b'"' + b"x" * 500_000 + b'"'))
-    store._connection.execute("PRAGMA max_page_count = 1000000")
+    resource.prlimit(store.writer_pid, resource.RLIMIT_FSIZE, before)
     await store.submit(factories.a_job())
+    assert len((await store.list_jobs(JobFilter(), before=None, limit=9)).jobs) == 1
+    await store.close()
+
+
+async def test_a_writer_that_dies_is_replaced(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "queue.db")
+    await store.open()
+    first = await World(store).submit()
+    assert store.writer_pid is not None
+    os.kill(store.writer_pid, signal.SIGSTOP)
+    asked = [asyncio.create_task(store.submit(factories.a_job())) for _ in range(3)]
+    await asyncio.sleep(0)
+    os.kill(store.writer_pid, signal.SIGKILL)
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert any(isinstance(answer, errors.Unavailable) and "writes the database" in answer.message for answer in answers)
+    second = await World(store).submit()
+    assert second.sequence_number is not None
+    assert second.sequence_number > first.sequence_number
+    with pytest.raises(sqlite_guard.StoreLocked):
+        await SqliteStore(tmp_path / "queue.db").open()
+    await store.close()
+
+
+async def test_a_killed_master_s_last_transaction_is_waited_for(tmp_path: Path) -> None:
+    """Its writer holds the lock until it is done; a master that starts meanwhile waits, and is not refused."""
+    path = tmp_path / "queue.db"
+    store = SqliteStore(path)
+    await store.open()
+    assert store.writer_pid is not None
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    path.with_name("queue.db.lock").write_text(f"{gone.pid}\n")  # as if the master had been another process
+    successor = SqliteStore(path)
+    opening = asyncio.create_task(successor.open())
+    await asyncio.sleep(0)
+    made = await World(store).submit()
+    assert not opening.done()
+    await store.close()
+    await opening
+    assert (await successor.get_job(made.id)).id == made.id
+    await successor.close()
+
+
+async def test_what_cannot_be_sent_fails_alone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "queue.db")
+    await store.open()
+    world = World(store)
+    agent = await world.agent()
+    await world.submit()
+    call = interface.LeaseCall(
+        node_id=agent.id, incarnation=agent.incarnation, request_id="r", slots=1, class_ids=(1,), attempt_ids=("a",)
+    )
+    answers = await asyncio.gather(
+        world.submit(), store.lease(call, lambda *_: []), agent.lease(2), return_exceptions=True
+    )
+    assert isinstance(answers[1], Exception)
+    assert len((await store.list_jobs(JobFilter(), before=None, limit=9)).jobs) == 2
     await store.close()
 
 
@@ -134,7 +190,6 @@ async def test_a_walk_uses_an_index(tmp_path: Path) -> None:
     """Each single filter is one walk along one index: nothing is sorted, no table is scanned."""
     store = SqliteStore(tmp_path / "queue.db")
     await store.open()
-    assert store._connection is not None
     filters: list[tuple[JobFilter, JobState | None]] = [
         (JobFilter(), None),
         (JobFilter(), JobState.QUEUED),
@@ -149,9 +204,10 @@ async def test_a_walk_uses_an_index(tmp_path: Path) -> None:
     for which, state in filters:
         more, values = read._filters(which, state)
         statement = statements.variant(Dialect.SQLITE, "job_page", more)
-        plan = store._connection.execute(
-            "EXPLAIN QUERY PLAN " + statement.text, statement.values({**values, "before": 9, "count": 9})
-        ).fetchall()
+        with contextlib.closing(sqlite_file.for_reading(store.path)) as connection:
+            plan = connection.execute(
+                "EXPLAIN QUERY PLAN " + statement.text, statement.values({**values, "before": 9, "count": 9})
+            ).fetchall()
         steps = [row[3] for row in plan]
         assert not any(step.startswith("SCAN") and "USING" not in step for step in steps), steps
         assert not any("TEMP B-TREE" in step for step in steps), steps

@@ -16,6 +16,7 @@ The docstring of a class is its default message.
 
 import enum
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -161,9 +162,20 @@ class FfrtmpError(Exception):
         if code is not None:
             self.code = code
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # by its parts: what `__init__` of a subclass wants is not what `args` has
+        return _restored, (type(self), self.args, self.__dict__)
+
     @property
     def message(self) -> str:
         return str(self)
+
+
+def _restored(kind: type[FfrtmpError], args: tuple[Any, ...], attributes: dict[str, Any]) -> FfrtmpError:
+    """An error that came from another process."""
+    made = kind.__new__(kind, *args)
+    made.__dict__.update(attributes)
+    return made
 
 
 class InvalidInput(FfrtmpError):

@@ -84,7 +84,8 @@ class LeaseCall(msgspec.Struct, frozen=True, kw_only=True):
     attempt_ids: tuple[str, ...]  #: fresh random ids, one per slot, made by the caller
 
 
-#: (ready rows in order, calls) → for each call the rows it gets. `scheduling.choose`.
+#: (ready rows in order, calls) → for each call the rows it gets. `scheduling.choose`. A function with a name of its own, without
+#: closure: on SQLite another process runs it.
 Choose = Callable[[Sequence[Ready], Sequence[LeaseCall]], list[list[Ready]]]
 
 

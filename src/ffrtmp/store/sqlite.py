@@ -1,4 +1,4 @@
-"""The store on SQLite: one file, one master, one writing thread."""
+"""The store on SQLite: one file, one master, one process that writes."""
 
 import asyncio
 import os
@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from ffrtmp.domain import errors
-from ffrtmp.store import migrate, sqlite_guard
+from ffrtmp.store import sqlite_file, sqlite_guard
 from ffrtmp.store.base import BaseStore
-from ffrtmp.store.ops.unit import Unit
 from ffrtmp.store.sqlite_tx import SqliteTx, drive
 from ffrtmp.store.sqlite_writer import Writer
-from ffrtmp.store.statements import Dialect
 from ffrtmp.store.tx import Tx
 
 P = ParamSpec("P")
@@ -33,6 +31,8 @@ def _clock_us() -> int:
 class SqliteStore(BaseStore):
     """`clock_us` stands for the database's clock; it is never let run backwards."""
 
+    make_writer = Writer
+
     def __init__(
         self,
         path: Path | str,
@@ -44,9 +44,7 @@ class SqliteStore(BaseStore):
         self._clock_us = clock_us
         self._latest_us = 0
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
-        self._class_ids: dict[str, int] = {}
         self._lock: int | None = None
-        self._connection: sqlite3.Connection | None = None
         self._writer: Writer | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._reading = threading.local()
@@ -55,66 +53,56 @@ class SqliteStore(BaseStore):
     def describe(self) -> str:
         return f"SQLite {sqlite3.sqlite_version}, {self.path}"
 
+    @property
+    def writer_pid(self) -> int | None:
+        """The process that writes, while the store is open."""
+        return None if self._writer is None else self._writer.pid
+
     async def open(self) -> None:
         """Raises StoreLocked, NetworkFileSystem, SchemaTooNew, NotOurs, or Unavailable with what the file system said."""
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise errors.Unavailable(f"ffrtmp needs SQLite 3.37 or newer; this Python has {sqlite3.sqlite_version}.")
         try:
-            await asyncio.to_thread(self._open)
+            self._lock = await asyncio.to_thread(self._claim)
+            writer = self.make_writer(self.path, self._lock, now_us=self._now, rng=self._rng)
+            await writer.start()
         except BaseException as error:
             self._release()
-            if isinstance(error, sqlite3.Error | OSError):
+            if isinstance(error, OSError):
                 raise errors.Unavailable(f"The database {self.path} cannot be opened: {error}.") from error
             raise
-        assert self._connection is not None
-        tx = SqliteTx(self._connection, self._now)
-        self._writer = Writer(self._connection, tx, self._unit, self._committed, asyncio.get_running_loop())
-        self._writer.start()
+        self._writer = writer
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ffrtmp-store-reader")
 
-    def _open(self) -> None:
+    def _claim(self) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         sqlite_guard.refuse_network(self.path)
-        self._lock = sqlite_guard.lock(self.path)
-        # for its owner only: it holds what users submitted; the files beside it get the same mode
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._connection = self._connect()
-        upgrade(self._connection, str(self.path), self._now())
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=512
-        )
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "busy_timeout=10000",
-            "temp_store=MEMORY",
-            "cache_size=-16384",
-            "wal_autocheckpoint=16384",  # pages, 64 MB: a page that many commits touched is copied once
-            "journal_size_limit=67108864",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
+        lock = sqlite_guard.lock(self.path)
+        try:
+            # for its owner only: it holds what users submitted; the files beside it get the same mode
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError:
+            os.close(lock)
+            raise
+        return lock
 
     async def close(self) -> None:
-        if self._writer is not None:
-            await self._writer.stop()
-            self._writer = None
-        if self._readers is not None:
-            await asyncio.to_thread(self._readers.shutdown)
-            self._readers = None
-        await asyncio.to_thread(self._release)
-
-    def _release(self) -> None:
         """Readers first: the writing connection is the one that checkpoints, so it is the last to close."""
+        readers, self._readers = self._readers, None
+        if self._writer is not None:
+            await self._writer.drain()
+        if readers is not None:
+            await asyncio.to_thread(readers.shutdown)
         for connection in self._read_connections:
             connection.close()
         self._read_connections.clear()
         self._reading = threading.local()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._writer is not None:
+            await self._writer.stop()
+            self._writer = None
+        self._release()
+
+    def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -122,12 +110,6 @@ class SqliteStore(BaseStore):
     def _now(self) -> int:
         self._latest_us = max(self._latest_us, self._clock_us())
         return self._latest_us
-
-    def _unit(self, tx: SqliteTx) -> Unit:
-        return Unit(tx, self._now(), self._rng, 0, self._class_ids)
-
-    def _committed(self, unit: Unit) -> None:
-        self._class_ids.update(unit.new_class_ids)
 
     async def _write(self, call: Any) -> Any:
         if self._writer is None:
@@ -154,42 +136,6 @@ class SqliteStore(BaseStore):
     def _read_connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(
-                self.path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256
-            )
-            for pragma in ("query_only=1", "busy_timeout=10000", "temp_store=MEMORY", "cache_size=-4096"):
-                connection.execute(f"PRAGMA {pragma}")
-            self._reading.connection = connection
+            connection = self._reading.connection = sqlite_file.for_reading(self.path)
             self._read_connections.append(connection)
         return connection
-
-
-def upgrade(connection: sqlite3.Connection, where: str, now: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        present = None
-        if "schema_version" in tables:
-            present = connection.execute("SELECT coalesce(max(number), 0) FROM schema_version").fetchone()[0]
-        steps = migrate.pending(Dialect.SQLITE, where, present, empty=not tables)
-        connection.execute(migrate.VERSION_TABLE)
-        for step in steps:
-            for statement in _statements_of(step.script):
-                connection.execute(statement)
-            connection.execute("INSERT INTO schema_version VALUES (?, ?, ?)", (step.number, step.name, now))
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _statements_of(script: str) -> list[str]:
-    """A script's statements. (`executescript` would commit in between.)"""
-    found: list[str] = []
-    text = ""
-    for line in script.splitlines(keepends=True):
-        text += line
-        if sqlite3.complete_statement(text):
-            found.append(text)
-            text = ""
-    return found

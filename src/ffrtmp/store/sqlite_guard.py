@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from ffrtmp.domain import errors
@@ -21,6 +22,9 @@ _NETWORK = (
     "fuse.ceph",
 )
 
+#: how long a killed master's last transaction may go on
+_LAST_TRANSACTION_SECONDS = 10.0
+
 
 class StoreLocked(errors.Conflict):
     """Another master has this database open."""
@@ -35,20 +39,42 @@ class NetworkFileSystem(errors.FfrtmpError):
 
 
 def lock(path: Path) -> int:
-    """Holds `<path>.lock` until the descriptor is closed. Raises StoreLocked with the process that has it."""
+    """Holds `<path>.lock` until the descriptor is closed. Raises StoreLocked with the process that has it.
+
+    A master that was killed leaves a process that ends its last transaction, and has the lock until then: that is waited for.
+    """
     beside = path.with_name(path.name + ".lock")
     descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise StoreLocked(
-            f"{path} is in use by another master (process {holder}). Stop it first, or give this one another --db."
-        ) from error
+    until = time.monotonic() + _LAST_TRANSACTION_SECONDS
+    while not _locked(descriptor):
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        if _alive(holder) or time.monotonic() > until:
+            os.close(descriptor)
+            raise StoreLocked(
+                f"{path} is in use by another master (process {holder or 'unknown'}). "
+                "Stop it first, or give this one another --db."
+            )
+        time.sleep(0.02)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _alive(process: str) -> bool:
+    import psutil
+
+    try:
+        return psutil.Process(int(process)).status() != psutil.STATUS_ZOMBIE
+    except (ValueError, psutil.Error):
+        return False
 
 
 def refuse_network(path: Path, mounts: str | None = None) -> None:

@@ -9,7 +9,7 @@ Row = Sequence[Any]
 
 
 class Tx(Protocol):
-    """Statements by name. On SQLite nothing here suspends, so its writer thread runs the same coroutines without a loop."""
+    """Statements by name. On SQLite nothing here suspends, so the writing process runs the same coroutines without a loop."""
 
     dialect: Dialect
 

@@ -30,6 +30,11 @@ def in_order(ready: Sequence[interface.Ready], calls: Sequence[interface.LeaseCa
     return answers
 
 
+def nothing(ready: Sequence[interface.Ready], calls: Sequence[interface.LeaseCall]) -> list[list[interface.Ready]]:  # noqa: ARG001
+    """No call takes any row."""
+    return [[] for _ in calls]
+
+
 class Agent:
     """One agent process on one node."""
 
