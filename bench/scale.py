@@ -30,8 +30,7 @@ async def run(*, quick: bool = False) -> str:
             async with Client(farm.url) as client:
                 made = await client.submit({"parameters": {"codec": "h264", "duration": 1, "resolution": "160x90"}})
                 await _over(client, made.id)
-            whole = [agent.pid, *programs.descendants(agent.pid)]
-            idle = sum(psutil.Process(pid).memory_info().rss for pid in whole) / 1e6
+            idle = _megabytes(agent.pid)
             await farm.close()
             for size in sizes:
                 fill.finished(Path(place) / "master.db", size)
@@ -40,7 +39,7 @@ async def run(*, quick: bool = False) -> str:
                     for name, path in paths.items():
                         url = farm.metrics_url if path == "/metrics" else farm.url + path
                         medians[name].append(await _median_ms(http, url))
-                memory.append(psutil.Process(master.pid).memory_info().rss / 1e6)
+                memory.append(_megabytes(master.pid))
                 await master.stop()
     head = ["", *(f"{size:,} jobs" for size in sizes), "largest ÷ smallest"]
     rows: list[list[object]] = [
@@ -51,6 +50,11 @@ async def run(*, quick: bool = False) -> str:
         ["master's resident memory, MB", *(f"{value:.0f}" for value in memory), f"{memory[-1] / memory[0]:.2f}"]
     )
     return report.table(head, rows) + f"\n\nAn idle agent with its inspector: {idle:.0f} MB resident."
+
+
+def _megabytes(pid: int) -> float:
+    """Resident memory of a program with its children."""
+    return sum(psutil.Process(one).memory_info().rss for one in (pid, *programs.descendants(pid))) / 1e6
 
 
 async def _median_ms(http: httpx.AsyncClient, url: str) -> float:

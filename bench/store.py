@@ -8,7 +8,9 @@ third the bare driver executes that list in one loop, and is timed: what the sto
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
+import pickle
 import shutil
 import sqlite3
 import sys
@@ -21,15 +23,18 @@ from typing import Any, Protocol
 import asyncpg
 import uvloop
 
+from bench import noted
 from ffrtmp.domain import job
+from ffrtmp.store import sqlite_file
 from ffrtmp.store.postgres import _SETTINGS, PostgresStore
 from ffrtmp.store.sqlite import SqliteStore
+from ffrtmp.store.sqlite_writer import Writer
 from ffrtmp.testing import factories
 from ffrtmp.testing.world import Agent, World
 
 CALLERS = 64
 PHASES = ("insert", "lease+complete")
-Statements = list[tuple[str, str, Any]]
+Statements = list[noted.Note]
 
 
 class Database(Protocol):
@@ -102,19 +107,19 @@ class Sqlite:
     async def copy(self, recorded: Statements | None = None) -> AsyncIterator[World]:
         with self._file() as path:
             store = SqliteStore(path)
-            await store.open()
+            notes = path.with_name(f"{path.name}.notes")
             if recorded is not None:
-                assert store._writer is not None
-                assert store._connection is not None
-                noted: Any = _NotedSqlite(store._connection, recorded)
-                store._writer._connection = store._writer._tx._connection = noted
+                store.make_writer = functools.partial(_noting_writer, notes)  # type: ignore[assignment]
+            await store.open()
             yield World(store)
             await store.close()
+            if recorded is not None:
+                recorded += pickle.loads(notes.read_bytes())
 
     async def replay(self, phases: Sequence[Statements]) -> list[float]:
         def work() -> list[float]:
             with self._file() as path:
-                connection = SqliteStore(path)._connect()
+                connection = sqlite_file.for_writing(path)
                 seconds = [_timed(lambda phase=phase: _replay_sqlite(connection, phase)) for phase in phases]
                 connection.close()
             return seconds
@@ -129,30 +134,14 @@ def _timed(function: Callable[[], None]) -> float:
 
 
 def _replay_sqlite(connection: sqlite3.Connection, statements: Statements) -> None:
-    for how, text, values in statements:
-        if how == "executemany":
-            connection.executemany(text, values)
-        else:
-            connection.execute(text, values).fetchall()
+    for _, _, text, values in statements:
+        connection.execute(text, values).fetchall()
 
 
-class _NotedSqlite:
-    def __init__(self, connection: sqlite3.Connection, into: Statements) -> None:
-        self._connection = connection
-        self._into = into
-
-    def execute(self, text: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        self._into.append(("execute", text, values))
-        return self._connection.execute(text, values)
-
-    def executemany(self, text: str, rows: Any) -> sqlite3.Cursor:
-        rows = list(rows)
-        self._into.append(("executemany", text, rows))
-        return self._connection.executemany(text, rows)
-
-    @property
-    def in_transaction(self) -> bool:
-        return self._connection.in_transaction
+def _noting_writer(notes: Path, *arguments: Any, **options: Any) -> Writer:
+    writer = Writer(*arguments, **options)
+    writer.command = (sys.executable, "-m", "bench.noted", str(notes))
+    return writer
 
 
 class Postgres:
@@ -209,7 +198,7 @@ class Postgres:
             seconds = []
             for phase in phases:
                 begin = time.perf_counter()
-                for how, text, values in phase:
+                for _, how, text, values in phase:
                     if how == "fetchmany":
                         await connection.fetchmany(text, values)
                     else:
@@ -239,7 +228,7 @@ class _NotedPostgres:
             return call
 
         async def noted(text: str, *values: Any) -> Any:
-            self._into.append((how, text, values[0] if how == "fetchmany" else values))
+            self._into.append((time.monotonic(), how, text, values[0] if how == "fetchmany" else values))
             return await call(text, *values)
 
         return noted
@@ -292,11 +281,13 @@ async def _measure(database: Database, queued: int, calls: int) -> tuple[list[fl
     async with database.copy() as world:
         own = await _phases(world, calls, lambda: None)
     statements: Statements = []
-    marks: list[int] = []
+    marks: list[float] = []
     async with database.copy(statements) as world:
-        await _phases(world, calls, lambda: marks.append(len(statements)))
-    cuts = [0, *marks]
-    before, *phases = [statements[begin:end] for begin, end in zip(cuts, marks, strict=False)]
+        await _phases(world, calls, lambda: marks.append(time.monotonic()))
+    cuts = [0.0, *marks]
+    before, *phases = [
+        [note for note in statements if begin <= note[0] < end] for begin, end in zip(cuts, marks, strict=False)
+    ]
     _, *bare = await database.replay([before, *phases])
     return [calls / seconds for seconds in own], [calls / seconds for seconds in bare]
 
