@@ -186,8 +186,13 @@ class Client(worker.WorkerCalls):
         return await self._get(f"{_job(ref)}/outputs", views.OutputsView)
 
     async def history(self, ref: str | int) -> views.EventsView:
-        """The events of a job so far."""
-        return await self._get(f"{_job(ref)}/events", views.EventsView)
+        """The events of a job so far, however many."""
+        page = await self._get(f"{_job(ref)}/events", views.EventsView)
+        found = list(page.events)
+        while page.next_cursor is not None:
+            page = await self._get(f"{_job(ref)}/events", views.EventsView, {"cursor": page.next_cursor})
+            found += page.events
+        return views.EventsView(events=found, count=len(found))
 
     async def events(self, *, job: str | None = None, after: int | None = None) -> AsyncIterator[views.EventView]:
         """Job, task and node changes as they happen, for ever; goes on where it was after a broken connection. `after`: the

@@ -116,6 +116,7 @@ class EventView(_View, frozen=True):
 class EventsView(_View, frozen=True):
     events: list[EventView]
     count: int
+    next_cursor: str | None = None
 
 
 class AttemptLog(_View, frozen=True):

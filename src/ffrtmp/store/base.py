@@ -173,6 +173,9 @@ class BaseStore:
     async def get_upload(self, upload_id: str) -> interface.Upload:
         return await self._read(read.get_upload, upload_id)
 
+    async def upload_of_node(self, upload_id: str, node_id: str) -> bool:
+        return await self._read(read.upload_of_node, upload_id, node_id)
+
     async def finish_upload(self, upload_id: str) -> interface.Upload:
         upload: interface.Upload = await self._write(calls.FinishUpload(upload_id))
         return upload

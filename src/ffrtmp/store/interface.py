@@ -285,6 +285,9 @@ class Store(Protocol):
     async def get_upload(self, upload_id: str) -> Upload:
         """Raises NotFound."""
 
+    async def upload_of_node(self, upload_id: str, node_id: str) -> bool:
+        """Whether a job that names the upload runs on the node now."""
+
     async def finish_upload(self, upload_id: str) -> Upload:
         """Its bytes are all there, hashed and fsynced."""
 

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import ssl
 import stat
 from pathlib import Path
@@ -193,3 +194,17 @@ async def test_a_port_in_use_names_the_flag(master: Running, tmp_path: Path) -> 
         await asyncio.wait_for(
             app.run(msgspec.structs.replace(master.settings, db=tmp_path / "other.db", port=taken)), 10
         )
+
+
+async def test_a_nodes_credential_reads_only_the_inputs_of_its_jobs(keyed: Running) -> None:
+    mine, other = await keyed.node("mine"), await keyed.node("other")
+    made = {"name": "in.mp4", "size_bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
+    upload = (await keyed.send("POST", "/uploads", expect=201, json=made))["id"]
+    await keyed.send("PUT", f"/uploads/{upload}", content=b"abc", headers={"Upload-Offset": "0"})
+    await keyed.submit(parameters={"input": f"upload:{upload}"})
+    keyed.client.headers["Authorization"] = f"Bearer {mine.credential}"
+    await keyed.send("GET", f"/uploads/{upload}/content", expect=403)
+    await mine.lease()
+    assert (await keyed.client.get(f"/uploads/{upload}/content")).content == b"abc"
+    keyed.client.headers["Authorization"] = f"Bearer {other.credential}"
+    await keyed.send("GET", f"/uploads/{upload}/content", expect=403)

@@ -138,8 +138,19 @@ async def logs(call: Call) -> Any:
 
 async def job_events(call: Call) -> Any:
     job = await call.master.store.get_job(call.path["ref"])
-    events = await call.master.store.events(after=0, limit=1000, job_id=job.id)
-    return views.EventsView(events=[views.event_view(event) for event in events], count=len(events))
+    after = 0
+    for _, value in call.query():
+        try:
+            after = _number(value, 0, 10**18, "is not a cursor of this API; use next_cursor of the page before")
+        except ValueError as error:
+            raise errors.InvalidInput(faults=[errors.Fault("query.cursor", str(error))]) from None
+    events = await call.master.store.events(after=after, limit=_PAGE_MAX + 1, job_id=job.id)
+    page = events[:_PAGE_MAX]
+    return views.EventsView(
+        events=[views.event_view(event) for event in page],
+        count=len(page),
+        next_cursor=str(page[-1].seq) if len(events) > len(page) else None,
+    )
 
 
 async def explained(call: Call) -> Any:

@@ -18,6 +18,11 @@ _STATES = {
     "type": "string",
     "pattern": f"^({_ANY_STATE})(,({_ANY_STATE}))*$",
 }
+_CURSOR = Query(
+    name="cursor",
+    description="next_cursor of the page before.",
+    schema={"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+)
 _LIST = (
     Query(
         name="state", description="Only these states; several, or joined by commas.", schema=_STATES, repeatable=True
@@ -39,11 +44,7 @@ _LIST = (
         description="Jobs in one answer.",
         schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
     ),
-    Query(
-        name="cursor",
-        description="next_cursor of the page before.",
-        schema={"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
-    ),
+    _CURSOR,
 )
 _FOLLOW = (
     Query(
@@ -237,9 +238,10 @@ ROUTES: tuple[Route, ...] = (
         method="GET",
         path="/jobs/{ref}/events",
         handler=jobs.job_events,
-        summary="The history of a job.",
+        summary="The history of a job, oldest first, a thousand events a page.",
         tag="jobs",
         answer=views.EventsView,
+        query=(_CURSOR,),
         problems=(404,),
     ),
     Route(

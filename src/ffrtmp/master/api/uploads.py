@@ -91,6 +91,9 @@ def _reply(call: Call, upload: interface.Upload) -> Reply:
 async def content(call: Call) -> Any:
     """The bytes of a finished upload, for agents."""
     upload = await call.master.store.get_upload(call.path["upload_id"])
+    node_id = call.principal.node_id
+    if node_id is not None and not await call.master.store.upload_of_node(upload.id, node_id):
+        raise errors.Forbidden("A node's credential reads only the inputs of the jobs that it runs.")
     return _file(call, upload)
 
 

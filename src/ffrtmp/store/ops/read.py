@@ -284,6 +284,10 @@ async def get_upload(tx: Tx, upload_id: str) -> interface.Upload:
     return found[upload_id]
 
 
+async def upload_of_node(tx: Tx, upload_id: str, node_id: str) -> bool:
+    return await tx.one("upload_of_node", upload_id=upload_id, node_id=node_id) is not None
+
+
 async def orphans(tx: Tx, created_before: int, limit: int) -> list[str]:
     return [row[0] for row in await tx.all("upload_orphans", before=created_before, count=limit)]
 

@@ -17,6 +17,10 @@ INSERT INTO upload_refs (upload_id, job_seq) VALUES (:upload_id, :job_seq) ON CO
 -- name: uploads_of_jobs
 SELECT DISTINCT upload_id FROM upload_refs WHERE job_seq {{in seqs bigint}};
 
+-- name: upload_of_node
+SELECT 1 FROM upload_refs r JOIN leases l ON l.job_seq = r.job_seq
+WHERE r.upload_id = :upload_id AND l.node_id = :node_id LIMIT 1;
+
 -- name: upload_orphans
 SELECT id FROM uploads u
 WHERE created_at < :before AND NOT EXISTS (SELECT 1 FROM upload_refs r WHERE r.upload_id = u.id)
