@@ -116,7 +116,7 @@ class _Look:
         self._videos = [stream for stream in self._videos if _is_known(stream)]
         self._audios = [stream for stream in self._audios if _is_known(stream)]
         self._tracks: dict[int, Track] = {}
-        self._sound_end: dict[int, Fraction] = {}
+        self._sound_end: dict[int, Fraction] = {}  #: decoded
         self._discarded: defaultdict[int, Fraction] = defaultdict(Fraction)
         flags = container.format.flags
         self._clock = SteadyClock() if flags & _MAY_JUMP and not request.decode else None
@@ -225,8 +225,6 @@ class _Look:
         elif stream is self._heard and pts is not None:
             self._take_sound(packet.stream, pts, duration)
         track.add(pts, duration, packet.is_keyframe, shift)
-        if pts is not None and isinstance(stream, AvAudio):
-            self._heard_until(stream, pts + shift, duration)
 
     def _shift(self, packet: Packet, stream: Stream) -> int:
         """What makes the clock steady where it jumps, in ticks. After the first jump no part can be chosen by its time."""
@@ -290,11 +288,6 @@ class _Look:
                     end = frame.pts * frame.time_base + Fraction(frame.samples, frame.sample_rate)
                     self._sound_end[stream.index] = max(self._sound_end.get(stream.index, end), end)
 
-    def _heard_until(self, stream: AvAudio, pts: int, duration: int) -> None:
-        if stream.time_base is not None:
-            end = (pts + duration) * stream.time_base
-            self._sound_end[stream.index] = max(self._sound_end.get(stream.index, end), end)
-
     def _problem(self, text: str) -> None:
         if text in self._problems or len(self._problems) < _MAX_PROBLEMS:
             self._problems[text] += 1
@@ -338,6 +331,8 @@ class _Look:
     def _audio(self, stream: AvAudio) -> AudioStream:
         track, context = self._tracks[stream.index], stream.codec_context
         end = self._sound_end.get(stream.index)
+        if end is None and track.last is not None and stream.time_base is not None:
+            end = (track.last + track.last_duration) * stream.time_base
         return AudioStream(
             index=stream.index,
             codec=context.codec.canonical_name,

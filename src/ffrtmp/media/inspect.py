@@ -39,6 +39,7 @@ class _Fork:
         self.deadline = time.monotonic() + request.timeout_seconds
         self.received = bytearray()
         self.late = False
+        self.answered = False
 
 
 def answer(request: Request) -> Reply:
@@ -127,7 +128,7 @@ class Server:
                 os.close(self._requests)
                 os.close(reader)
                 _confine(request, parent)
-                _write(writer, msgspec.json.encode(answer(request)))
+                _write(writer, msgspec.json.encode(answer(request)) + b"\n")
             finally:
                 os._exit(0)
         os.close(writer)
@@ -138,15 +139,17 @@ class Server:
         data = os.read(fork.pipe, 65536)
         if data:
             fork.received += data
+            if data.endswith(b"\n"):  # whole: nobody needs to wait until its memory is taken apart
+                fork.answered = True
+                _write(self._replies, bytes(fork.received))
             return
         self._selector.unregister(fork.pipe)
         os.close(fork.pipe)
         del self._forks[fork.pipe]
         _, status = os.waitpid(fork.pid, 0)
-        reply = bytes(fork.received)
-        if not reply or os.waitstatus_to_exitcode(status) != 0:
-            reply = msgspec.json.encode(_death(fork, os.waitstatus_to_exitcode(status)))
-        _write(self._replies, reply + b"\n")
+        if not fork.answered:
+            death = _death(fork, os.waitstatus_to_exitcode(status))
+            _write(self._replies, msgspec.json.encode(death) + b"\n")
 
     def _end_late(self) -> None:
         now = time.monotonic()
