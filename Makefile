@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock wheel bench clean
+.PHONY: help setup demo test check format lock wheel bench bench-quick clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -49,6 +49,9 @@ wheel: $(STAMP) ## build the wheel into dist/
 
 bench: $(STAMP) ## measure, and write docs/benchmarks.md
 	$(BIN)/python -m bench
+
+bench-quick: $(STAMP) ## a short run of every measurement, which writes nothing
+	$(BIN)/python -m bench --quick
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
