@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import av
 import av.error
 import msgspec
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream as AvAudio
 from av.container import InputContainer
 from av.packet import Packet as AvPacket
@@ -116,7 +117,7 @@ class _Look:
         self._videos = [stream for stream in self._videos if _is_known(stream)]
         self._audios = [stream for stream in self._audios if _is_known(stream)]
         self._tracks: dict[int, Track] = {}
-        self._sound_end: dict[int, Fraction] = {}  #: decoded
+        self._last_sound: dict[int, AudioFrame] = {}  #: by stream, when it is decoded
         self._discarded: defaultdict[int, Fraction] = defaultdict(Fraction)
         flags = container.format.flags
         self._clock = SteadyClock() if flags & _MAY_JUMP and not request.decode else None
@@ -282,11 +283,10 @@ class _Look:
                 if frame.is_corrupt:
                     self._problem("video: a frame is damaged")
                 track.add(frame.pts, frame.duration or 0, frame.key_frame)
-            elif isinstance(frame, av.AudioFrame):
+            elif isinstance(frame, AudioFrame):
                 track.add(frame.pts, 0, False)
-                if frame.pts is not None and frame.time_base is not None and frame.sample_rate:
-                    end = frame.pts * frame.time_base + Fraction(frame.samples, frame.sample_rate)
-                    self._sound_end[stream.index] = max(self._sound_end.get(stream.index, end), end)
+                if frame.pts is not None and frame.pts == track.last:
+                    self._last_sound[stream.index] = frame
 
     def _problem(self, text: str) -> None:
         if text in self._problems or len(self._problems) < _MAX_PROBLEMS:
@@ -330,9 +330,7 @@ class _Look:
 
     def _audio(self, stream: AvAudio) -> AudioStream:
         track, context = self._tracks[stream.index], stream.codec_context
-        end = self._sound_end.get(stream.index)
-        if end is None and track.last is not None and stream.time_base is not None:
-            end = (track.last + track.last_duration) * stream.time_base
+        end = self._sound_end(stream, track)
         return AudioStream(
             index=stream.index,
             codec=context.codec.canonical_name,
@@ -344,6 +342,14 @@ class _Look:
             first_pts=_seconds(track.first, stream),
             end_pts=None if end is None else float(end),
         )
+
+    def _sound_end(self, stream: AvAudio, track: Track) -> Fraction | None:
+        frame = self._last_sound.get(stream.index)
+        if frame is not None and frame.pts is not None and frame.time_base is not None and frame.sample_rate:
+            return frame.pts * frame.time_base + Fraction(frame.samples, frame.sample_rate)
+        if track.last is None or stream.time_base is None:
+            return None
+        return (track.last + track.last_duration) * stream.time_base
 
     def _window(self) -> Window | None:
         start = self._request.window_start
