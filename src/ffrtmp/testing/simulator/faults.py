@@ -1,0 +1,95 @@
+"""What happens to the machines while there are faults."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from ffrtmp.domain import errors
+from ffrtmp.master.api import nodes
+from ffrtmp.testing.simulator.host import Host
+from ffrtmp.testing.simulator.master import SimMaster
+from ffrtmp.testing.simulator.network import Network
+from ffrtmp.testing.simulator.scene import Scene
+
+
+class Faults:
+    def __init__(self, scene: Scene, network: Network, masters: Sequence[SimMaster], hosts: Sequence[Host]) -> None:
+        self._scene = scene
+        self._network = network
+        self._masters = masters
+        self._hosts = hosts
+
+    async def run(self) -> None:
+        """One after another until the horizon."""
+        scene, rng = self._scene, self._scene.rng
+        kinds = {
+            "partition": self._partition,
+            "kill_agent": self._kill_agent,
+            "freeze_agent": self._freeze_agent,
+            "stop_agent": self._stop_agent,
+            "kill_master": self._kill_master,
+            "drain": self._drain,
+        }
+        chosen = [act for name, act in kinds.items() if scene.plan.has(name)]
+        while not scene.settling:
+            await asyncio.sleep(rng.expovariate(1 / 12))
+            if chosen and not scene.settling:
+                await rng.choice(chosen)()
+
+    def _note(self, text: str) -> None:
+        self._scene.history.fault(self._scene.now, text)
+
+    async def _partition(self) -> None:
+        host, seconds = self._scene.rng.choice(self._hosts), self._scene.rng.uniform(1.0, 90.0)
+        self._note(f"{host.name} is cut off for {seconds:.1f} s")
+        self._network.cut(host.name, self._scene.now + seconds)
+
+    async def _kill_agent(self) -> None:
+        host = self._scene.rng.choice(self._hosts)
+        if host.up:
+            self._note(f"kill -9 {host.name}")
+            host.kill()
+            host.restart_later()
+
+    async def _freeze_agent(self) -> None:
+        host, seconds = self._scene.rng.choice(self._hosts), self._scene.rng.uniform(1.0, 60.0)
+        self._note(f"{host.name} stands still for {seconds:.1f} s")
+        host.freeze(seconds)
+
+    async def _stop_agent(self) -> None:
+        host = self._scene.rng.choice(self._hosts)
+        if host.up:
+            self._note(f"{host.name} is asked to stop")
+            host.stop(self._scene.rng.uniform(0.0, 30.0))
+
+    async def _kill_master(self) -> None:
+        master = self._scene.rng.choice(self._masters)
+        if master.up:
+            self._note(f"kill -9 {master.name}")
+            master.kill()
+            await asyncio.sleep(self._scene.rng.uniform(0.1, 20.0))
+            await master.start()
+
+    async def _drain(self) -> None:
+        host = self._scene.rng.choice(self._hosts)
+        found = self._scene.database.rows(f"SELECT id FROM nodes WHERE name = '{host.name}' AND removed_at IS NULL")  # noqa: S608
+        if not found:
+            return
+        self._note(f"{host.name} is drained for a while")
+        await self._switch(found[0][0], b"")
+        await asyncio.sleep(self._scene.rng.uniform(1.0, 30.0))
+        await self._switch(found[0][0], b"on=false")
+
+    async def _switch(self, node_id: str, query: bytes) -> None:
+        def ask(master: SimMaster) -> Awaitable[Any]:
+            call = master.call(path={"node_id": node_id})
+            call.scope["query_string"] = query
+            return nodes.drain(call)
+
+        while True:
+            try:
+                await self._network.call("operator", ask)
+            except errors.Unavailable:
+                await asyncio.sleep(1.0)
+            else:
+                return

@@ -1,0 +1,228 @@
+"""A machine with an agent: the real session core, driven by simulated time, with tasks that only pretend to encode."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from ffrtmp.agent import messages as m
+from ffrtmp.agent.session import Config, Session
+from ffrtmp.agent.shell import trouble
+from ffrtmp.domain import errors, node, spec
+from ffrtmp.master.api import nodes, work
+from ffrtmp.protocol import agent
+from ffrtmp.testing.simulator.master import SimMaster
+from ffrtmp.testing.simulator.network import Network
+from ffrtmp.testing.simulator.scene import Scene
+from ffrtmp.testing.simulator.task import SimTask
+
+_ENCODERS = [
+    node.Encoder(name=name, codec=codec, engine=spec.Engine.FFMPEG, works=True, detail="")
+    for name, codec in (("libx264", spec.Codec.H264), ("libsvtav1", spec.Codec.AV1))
+]
+#: beyond the longest long-poll
+_POLL_TIMEOUT_SECONDS = 40.0
+
+
+class Host:
+    def __init__(self, scene: Scene, network: Network, name: str) -> None:
+        self.name = name
+        self.scene = scene
+        self._network = network
+        self.tasks: dict[str, SimTask] = {}
+        self.frozen_until = 0.0
+        self._session: Session | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._poll: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._held_back: list[Callable[[], None]] = []
+        drift = scene.unkind("drift")
+        #: its clock runs differently and started elsewhere: only durations may be compared
+        self._rate = scene.rng.uniform(0.98, 1.02) if drift else 1.0
+        self._offset = scene.rng.uniform(0.0, 1e6)
+
+    # life
+
+    @property
+    def up(self) -> bool:
+        return self._session is not None
+
+    def start(self) -> None:
+        rng = random.Random(self.scene.rng.random())
+        self._session = Session(Config(slots=self.scene.plan.slots, heartbeat_seconds=10.0), rng)
+        self._feed(m.Tick())
+
+    def restart_later(self) -> None:
+        self.scene.later(self.scene.rng.uniform(0.1, 30.0), lambda: None if self.up else self.start())
+
+    def kill(self) -> None:
+        """kill -9: its processes end with it, and nothing is said."""
+        self._session = None
+        if self._timer is not None:
+            self._timer.cancel()
+        for call in list(self._calls):
+            call.cancel()
+        for task in list(self.tasks.values()):
+            task.vanish()
+        self.tasks.clear()
+        self._held_back.clear()
+        self.frozen_until = 0.0
+
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP, or a machine that swaps: everything on it stands still, and goes on later as if nothing had been."""
+        if not self.up or self.frozen:
+            return
+        self.frozen_until = self.scene.now + seconds
+        for task in self.tasks.values():
+            task.run.late = True
+        self.scene.later(seconds, self._thaw)
+
+    def _thaw(self) -> None:
+        if self.frozen or not self._held_back:
+            return
+        held, self._held_back = self._held_back, []
+        for act in held:
+            act()
+
+    @property
+    def frozen(self) -> bool:
+        return self.frozen_until > self.scene.now
+
+    def stop(self, grace_seconds: float) -> None:
+        self.when_awake(lambda: self._feed(m.StopRequested(grace_seconds)))
+
+    def when_awake(self, act: Callable[[], None]) -> None:
+        if self.frozen:
+            self._held_back.append(act)
+        else:
+            act()
+
+    def clock(self) -> float:
+        return self._offset + self.scene.now * self._rate
+
+    def may_publish(self, attempt_id: str) -> bool:
+        return self._session is not None and self._session.may_publish(attempt_id, self.clock())
+
+    # events and effects
+
+    def feed(self, event: m.Event) -> None:
+        session = self._session
+        self.when_awake(lambda: self._feed(event) if self._session is session else None)
+
+    def _feed(self, event: m.Event) -> None:
+        session = self._session
+        if session is None:
+            return
+        if isinstance(event, m.TaskEnded):
+            self.tasks.pop(event.attempt_id, None)
+        for effect in session.step(self.clock(), event):
+            self._act(effect)
+        if self._session is not session:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = session.deadline()
+        if deadline is not None:
+            wait = max((deadline - self.clock()) / self._rate, 0.0)
+            self._timer = self.scene.later(wait, lambda: self.feed(m.Tick()))
+
+    def _act(self, effect: m.Effect) -> None:
+        match effect:
+            case m.StartTask(grant):
+                self.tasks[grant.attempt_id] = SimTask(self.scene, self, grant)
+            case m.KillTask(attempt_id, now):
+                self._with(attempt_id, lambda task: task.kill(now=now))
+            case m.PauseTask(attempt_id):
+                self._with(attempt_id, SimTask.pause)
+            case m.ResumeTask(attempt_id):
+                self._with(attempt_id, SimTask.resume)
+            case m.AllowPublish(attempt_id):
+                self._with(attempt_id, SimTask.allow_publish)
+            case m.SendRegister(incarnation):
+                self._call(lambda: self._register(incarnation), m.CallFailed("register", m.Trouble.AWAY))
+            case m.SendLease(node_id, request):
+                self._poll = self._call(
+                    lambda: self._lease(node_id, request),
+                    m.CallFailed("lease", m.Trouble.AWAY, request_id=request.request_id),
+                )
+            case m.AbortLease():
+                if self._poll is not None:
+                    self._poll.cancel()
+            case m.SendBeat(number, node_id, beat, timeout):
+                self._call(
+                    lambda: self._beat(number, node_id, beat, timeout),
+                    m.CallFailed("beat", m.Trouble.AWAY, number=number),
+                )
+            case m.SendReport(number, attempt_id, report):
+                self._call(
+                    lambda: self._report(number, attempt_id, report),
+                    m.CallFailed("report", m.Trouble.AWAY, attempt_id=attempt_id, number=number),
+                )
+            case m.Exit():
+                self.kill()
+                self.restart_later()
+
+    def _with(self, attempt_id: str, do: Callable[[SimTask], None]) -> None:
+        if task := self.tasks.get(attempt_id):
+            do(task)
+
+    # calls
+
+    def _call(self, sending: Callable[[], Awaitable[m.Event]], failed: m.CallFailed) -> asyncio.Task[None]:
+        async def send() -> None:
+            try:
+                event = await sending()
+            except errors.FfrtmpError as error:
+                event = msgspec.structs.replace(
+                    failed, trouble=trouble(failed.call, error), detail=error.message, retry_after=None
+                )
+            self.feed(event)
+
+        call = asyncio.ensure_future(send())
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return call
+
+    def _ask(self, handler: Callable[[Any], Awaitable[Any]], message: Any, timeout: float, **path: str) -> Any:
+        def answer(master: SimMaster) -> Awaitable[Any]:
+            return handler(master.call(message, path=path))
+
+        return self._network.call(self.name, answer, timeout=timeout)
+
+    async def _register(self, incarnation: str) -> m.Event:
+        asked = agent.Register(
+            name=self.name,
+            incarnation=incarnation,
+            slots=self.scene.plan.slots,
+            capabilities=node.Capabilities(engines={"ffmpeg": "9"}, encoders=_ENCODERS, media_roots=["/media"]),
+            heartbeat_interval_seconds=10.0,
+        )
+        view = await self._ask(nodes.register, asked, 10.0)
+        return m.Registered(
+            agent.Registered(
+                id=view.id,
+                name=view.name,
+                heartbeat_interval_seconds=view.heartbeat_interval_seconds,
+                ttl_seconds=view.ttl_seconds,
+            )
+        )
+
+    async def _lease(self, node_id: str, request: agent.LeaseRequest) -> m.Event:
+        return m.Leased(
+            request.request_id, await self._ask(work.lease, request, _POLL_TIMEOUT_SECONDS, node_id=node_id)
+        )
+
+    async def _beat(self, number: int, node_id: str, beat: agent.Beat, timeout: float) -> m.Event:
+        return m.BeatAcked(number, await self._ask(nodes.heartbeat, beat, timeout, node_id=node_id))
+
+    async def _report(self, number: int, attempt_id: str, report: m.Report) -> m.Event:
+        handlers = {
+            agent.Publish: work.publish,
+            agent.Complete: work.complete,
+            agent.Fail: work.fail,
+            agent.GiveBack: work.give_back,
+        }
+        await self._ask(handlers[type(report)], report, 10.0, attempt_id=attempt_id)
+        return m.ReportTaken(number, attempt_id)

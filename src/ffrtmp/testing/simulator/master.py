@@ -1,0 +1,111 @@
+"""A master without sockets: its handlers, long-polls and sweeps as they are, called by the simulated network."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from ffrtmp.master import auth, context
+from ffrtmp.master.http.call import Call
+from ffrtmp.master.loops import sweeps
+from ffrtmp.master.settings import MasterSettings
+from ffrtmp.testing.simulator.scene import Scene
+from ffrtmp.testing.simulator.store import Store
+
+Handler = Callable[["SimMaster"], Awaitable[Any]]
+
+
+class SimCall(Call):
+    """A request that came over no wire: the message is there already."""
+
+    def __init__(
+        self,
+        master: context.Master,
+        message: Any,
+        *,
+        headers: Mapping[bytes, bytes] | None,
+        path: Mapping[str, str] | None,
+    ) -> None:
+        self.master = master
+        self.headers = dict(headers or {})
+        self.path = dict(path or {})
+        self.principal = auth.ADMIN
+        self.message = message
+        self.body = message if isinstance(message, bytes) else b"{}"
+        self.scope = {"path": "", "query_string": b""}
+
+    def decode(self, _: Any) -> Any:
+        return self.message
+
+    async def unless_gone(self, work: Awaitable[Any]) -> Any:
+        return await work
+
+
+class _NoFiles:
+    """In place of the artifact store: jobs of a simulation publish into a file system."""
+
+    async def remove(self, _: Any) -> None:
+        return
+
+    async def idle(self, _: Any, __: float) -> list[str]:
+        return []
+
+
+class SimMaster:
+    def __init__(self, scene: Scene, name: str) -> None:
+        self.name = name
+        self.up = False
+        self._scene = scene
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        plan, scene = self._scene.plan, self._scene
+        self._store = Store(scene.database, scene.commit_seconds)
+        settings = MasterSettings(
+            db_type="postgres" if plan.masters > 1 else "sqlite",
+            no_auth=True,
+            ttl_seconds=plan.ttl_seconds,
+            retention_seconds=1e9,
+            unsatisfiable_grace_seconds=1e9,
+        )
+        loop = asyncio.get_running_loop()
+        self.real = context.Master(
+            settings, self._store, api_key="", rng=random.Random(scene.rng.random()), clock=loop.time
+        )
+        self.real.artifacts = _NoFiles()  # type: ignore[assignment]
+        await self.real.classes.reload()
+        self.up = True
+        self._keep(asyncio.create_task(sweeps.run(self.real)))
+
+    def spawn(self, handler: Handler) -> asyncio.Task[Any]:
+        """Work that dies with this master."""
+        work = self._keep(asyncio.ensure_future(_answered(handler(self))))
+        # the caller may be gone when it fails
+        work.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return work
+
+    def _keep(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def kill(self) -> None:
+        self.up = False
+        self._store.kill()
+        for task in list(self._tasks):
+            task.cancel()
+
+    def call(
+        self,
+        message: Any = None,
+        *,
+        headers: Mapping[bytes, bytes] | None = None,
+        path: Mapping[str, str] | None = None,
+    ) -> SimCall:
+        return SimCall(self.real, message, headers=headers, path=path)
+
+
+async def _answered(answering: Awaitable[Any]) -> Any:
+    """A reply's body, whatever it is wrapped in."""
+    answer = await answering
+    return getattr(answer, "body", answer)

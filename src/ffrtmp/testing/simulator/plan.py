@@ -1,0 +1,57 @@
+"""What a seed decides beforehand: how large the farm is, and how unkind the world."""
+
+import random
+
+import msgspec
+
+#: faults that a run can be spared, one by one: what is left when a failing seed is shrunk is what it takes
+FAULTS = (
+    "drop",
+    "duplicate",
+    "slow",
+    "partition",
+    "kill_agent",
+    "freeze_agent",
+    "stop_agent",
+    "kill_master",
+    "slow_disk",
+    "drift",
+    "poison",
+    "failures",
+    "cancel",
+    "pause",
+    "retry",
+    "drain",
+)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    seed: int
+    jobs: int
+    masters: int
+    agents: int
+    slots: int
+    ttl_seconds: float
+    horizon_seconds: float  #: faults end here; then everything has to come to its end
+    faults: frozenset[str]
+    mutant: str = ""
+
+    def has(self, fault: str) -> bool:
+        return fault in self.faults
+
+
+def from_seed(seed: int, *, jobs: int, mutant: str = "") -> Plan:
+    rng = random.Random(seed)
+    # each fault in two of three runs: what hides behind one shows where it is absent
+    faults = frozenset(fault for fault in FAULTS if rng.random() < 2 / 3)
+    return Plan(
+        seed=seed,
+        jobs=jobs,
+        masters=rng.choice((1, 1, 2, 3)),
+        agents=rng.randint(1, 6),
+        slots=rng.choice((1, 2, 4)),
+        ttl_seconds=rng.choice((6.0, 15.0, 30.0)),
+        horizon_seconds=rng.choice((120.0, 300.0, 600.0)),
+        faults=faults,
+        mutant=mutant,
+    )
