@@ -49,7 +49,8 @@ async def run(
     stop: asyncio.Event | None = None,
 ) -> int:
     """Serve until SIGTERM, SIGINT or `stop` (the first drains, a second gives everything back at once). Without `register`:
-    print what was detected. Raises InvalidInput for settings that cannot work; returns the exit code."""
+    print what was detected. Raises InvalidInput for settings that cannot work, Unavailable for a master that it
+    cannot trust; returns the exit code."""
     settings.check()
     work = WorkDir(settings.work)
     swept = await asyncio.to_thread(work.open)
@@ -160,7 +161,7 @@ async def _serve(
 
 
 async def _connect(settings: AgentSettings, stop: asyncio.Event, rng: random.Random) -> Client | None:
-    """Wait for the master, however long; None when told to stop meanwhile. Raises InvalidInput for what waiting does not mend."""
+    """Wait for the master, however long; None when told to stop meanwhile. Raises Unavailable for what waiting does not mend."""
     failures = 0
     while not stop.is_set():
         try:
@@ -174,7 +175,7 @@ async def _connect(settings: AgentSettings, stop: asyncio.Event, rng: random.Ran
             )
         except errors.Unavailable as error:
             if error.code in _FATAL:
-                raise errors.InvalidInput(error.message) from error
+                raise
             failures += 1
             if worth_a_line(failures):
                 _log.warning("waiting for the master", why=error.message)

@@ -23,6 +23,7 @@ def write(
                 f"{path} exists, and programs may trust it. Name others with --cert and --key, or replace it on purpose "
                 "with `ffrtmp certs generate --overwrite`."
             )
+    hosts, ips = certs.with_this_machine(hosts, ips)
     certs.generate(cert, key, hosts=hosts, ips=ips)
     names = list(dict.fromkeys(("localhost", "127.0.0.1", "::1", *hosts, *ips)))
     if json:
@@ -55,8 +56,13 @@ def write(
     show_default=True,
     help="Where its key goes.",
 )
-@click.option("--cert-hosts", type=parameters.COMMA_LIST, default="", help="Host names, besides localhost: a,b.")
-@click.option("--cert-ips", type=parameters.COMMA_LIST, default="", help="Addresses, besides 127.0.0.1 and ::1.")
+@click.option(
+    "--cert-hosts",
+    type=parameters.COMMA_LIST,
+    default="",
+    help="Host names, besides localhost and this machine's: a,b.",
+)
+@click.option("--cert-ips", type=parameters.COMMA_LIST, default="", help="Addresses, besides this machine's: a,b.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def generate(
     cert: Path, key: Path, cert_hosts: tuple[str, ...], cert_ips: tuple[str, ...], overwrite: bool, output_format: str

@@ -36,10 +36,12 @@ _OPTIONS: list[click.Parameter] = [
     _option("--ca", "CA bundle that client certificates must chain to.", type=PATH, section=SECURITY),
     _option("--mtls/--no-mtls", "Require a client certificate.", default=False, section=SECURITY),
     _option("--generate-cert", "Write a certificate to --cert and --key, and exit.", is_flag=True, section=SECURITY),
-    _option("--cert-hosts", "Host names for a made certificate: a,b.", type=parameters.COMMA_LIST, section=SECURITY),
+    _option(
+        "--cert-hosts", "More host names for a made certificate: a,b.", type=parameters.COMMA_LIST, section=SECURITY
+    ),
     _option(
         "--cert-ips",
-        "IP addresses for a made certificate: 1.2.3.4,5.6.7.8.",
+        "More IP addresses for a made certificate: 1.2.3.4,5.6.7.8.",
         type=parameters.COMMA_LIST,
         section=SECURITY,
     ),

@@ -1,6 +1,8 @@
 """HTTP for the client: trust, tries with jitter, and errors that name the address and the cause."""
 
 import asyncio
+import contextlib
+import ipaddress
 import os
 import random
 import ssl
@@ -8,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -194,10 +197,12 @@ def unreachable(url: str, error: Exception) -> errors.Unavailable:
             code="client_certificate_required",
         )
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        why = text.rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0] or text
+        why = (text.rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0] or text).rstrip(".")
+        if "mismatch, certificate is not valid for" in why:
+            return _made_for_others(url)
         return errors.Unavailable(
             f"The master at {url} shows a certificate that is not trusted: {why}. Give its certificate or CA with"
-            " --ca FILE (the master says at start where it keeps it), or, while developing, use --insecure-skip-verify.",
+            " --ca FILE (the master says at start where it keeps it).",
             code="certificate_not_trusted",
         )
     if isinstance(error, httpx.ConnectError):
@@ -211,6 +216,19 @@ def unreachable(url: str, error: Exception) -> errors.Unavailable:
         return errors.Unavailable(f"The master at {url} did not answer in time.", code="master_timeout")
     return errors.Unavailable(
         f"The connection to the master at {url} broke: {_reason(error)}.", code="connection_broken"
+    )
+
+
+def _made_for_others(url: str) -> errors.Unavailable:
+    host = urlsplit(url).hostname or url
+    flag = "--cert-hosts"
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        flag = "--cert-ips"
+    return errors.Unavailable(
+        f"The certificate of the master at {url} is not made for {host}. Call the master by a name that it is made for; or, on"
+        f" the master, remove certificate and key and start it with `{flag} {host}`.",
+        code="certificate_not_trusted",
     )
 
 

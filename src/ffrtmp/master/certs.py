@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,8 +75,44 @@ def generate(cert: Path, key: Path, *, hosts: Sequence[str] = (), ips: Sequence[
         ) from error
 
 
+def with_this_machine(hosts: Sequence[str] = (), ips: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """The hosts and IPs given, and those by which other machines reach this one."""
+    import psutil
+
+    own = socket.gethostname()
+    full = socket.getfqdn(own)
+    names = [own, full] if full != own and _resolves(full) else [own]
+    found = [name for name in names if name.isascii() and not _is_address(name) and not name.startswith("localhost")]
+    spelt = [
+        each.address.partition("%")[0]
+        for addresses in psutil.net_if_addrs().values()
+        for each in addresses
+        if each.family in (socket.AF_INET, socket.AF_INET6)
+    ]
+    # nobody names a link-local address in a URL: it means another machine on each link
+    reached = [
+        ip for ip in spelt if not (ipaddress.ip_address(ip).is_loopback or ipaddress.ip_address(ip).is_link_local)
+    ]
+    return list(dict.fromkeys((*hosts, *found))), list(dict.fromkeys((*ips, *reached)))
+
+
+def _resolves(name: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(name, None))
+    except OSError:
+        return False
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
+
+
 def ensure(cert: Path, key: Path, *, hosts: Sequence[str] = (), ips: Sequence[str] = ()) -> bool:
-    """Generate both where neither is there. True: they were made. Raises InvalidInput when only one is there."""
+    """Generate both where neither is there, for `hosts`, `ips` and this machine. True: they were made. Raises InvalidInput when
+    only one is there."""
     if cert.exists() and key.exists():
         return False
     if cert.exists() or key.exists():
@@ -83,7 +120,8 @@ def ensure(cert: Path, key: Path, *, hosts: Sequence[str] = (), ips: Sequence[st
         raise errors.InvalidInput(
             f"{there} is there but {missing} is not; restore it, or remove {there} to make both anew."
         )
-    generate(cert, key, hosts=hosts, ips=ips)
+    names, addresses = with_this_machine(hosts, ips)
+    generate(cert, key, hosts=names, ips=addresses)
     return True
 
 

@@ -97,8 +97,23 @@ async def test_an_unknown_certificate_is_no_reason_to_drop_tls(serve: Serve, aut
     with pytest.raises(errors.Unavailable, match=r"not trusted.*--ca FILE") as caught:
         await Client.connect(f"127.0.0.1:{port}")
     assert caught.value.code == "certificate_not_trusted"
+    assert "insecure" not in caught.value.message
     async with await Client.connect(f"127.0.0.1:{port}", insecure=True) as client:
         assert client.base_url.startswith("https:")
+
+
+async def test_a_certificate_for_another_name_says_what_the_master_needs(
+    serve: Serve, authority: trustme.CA, tmp_path: Path
+) -> None:
+    port = await serve(context(authority))
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with pytest.raises(errors.Unavailable) as caught:
+        await Client.connect(f"https://localhost:{port}", ca=tmp_path / "ca.pem")
+    said = caught.value.message
+    assert "is not made for localhost" in said
+    assert "`--cert-hosts localhost`" in said
+    assert "--ca" not in said.replace("--cert", "")
+    assert ".." not in said
 
 
 async def test_nobody_there_names_both_tries() -> None:

@@ -1,11 +1,13 @@
 import asyncio
 import hashlib
+import socket
 import ssl
 import stat
 from pathlib import Path
 
 import httpx
 import msgspec
+import psutil
 import pytest
 import trustme
 
@@ -154,6 +156,25 @@ def test_a_generated_certificate_names_the_hosts_asked_for(tmp_path: Path) -> No
     with pytest.raises(errors.InvalidInput, match="--cert-ips 'farm'"):
         certs.generate(tmp_path / "b.crt", tmp_path / "b.key", ips=["farm"])
     assert not (tmp_path / "b.key").exists()
+
+
+def test_a_certificate_made_by_itself_is_good_for_other_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cryptography import x509
+
+    monkeypatch.setattr("socket.gethostname", lambda: "farmer")
+    certs.ensure(tmp_path / "a.crt", tmp_path / "a.key", hosts=["farm.example"])
+    found = x509.load_pem_x509_certificate((tmp_path / "a.crt").read_bytes())
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"localhost", "farmer", "farm.example"} <= set(names.get_values_for_type(x509.DNSName))
+    own = {
+        each.address
+        for addresses in psutil.net_if_addrs().values()
+        for each in addresses
+        if each.family == socket.AF_INET
+    }
+    assert own <= {str(ip) for ip in names.get_values_for_type(x509.IPAddress)}
 
 
 def test_half_a_pair_is_never_overwritten(tmp_path: Path) -> None:
