@@ -62,7 +62,9 @@ class FfmpegProgress:
     def _read(self, block: dict[str, str]) -> Progress:
         frame = _whole(block.get("frame"))
         fps = _real(block.get("fps"))
-        speed = _real(block.get("speed", "").removesuffix("x"))
+        # an encoder that still reads ahead has sound out, and with it a speed and a bitrate that say nothing of the picture
+        reading_ahead = frame == 0
+        speed = None if reading_ahead else self._speed(fps, _real(block.get("speed", "").removesuffix("x")))
         micros = _whole(block.get("out_time_us") or block.get("out_time_ms"))
         out_seconds = None if micros is None else max(micros, 0) / 1_000_000
         done = self._done(frame, out_seconds)
@@ -71,9 +73,9 @@ class FfmpegProgress:
             frame=frame,
             fps=fps,
             speed=speed,
-            bitrate_bps=_bitrate(block.get("bitrate")),
+            bitrate_bps=None if reading_ahead else _bitrate(block.get("bitrate")),
             out_seconds=out_seconds,
-            eta_seconds=self._eta(done, fps, speed),
+            eta_seconds=None if reading_ahead else self._eta(done, fps, speed),
             dropped_frames=_whole(block.get("drop_frames")),
             phase=f"pass {self._pass + 1}" if self._passes > 1 else "encode",
         )
@@ -82,9 +84,18 @@ class FfmpegProgress:
         """The part of this pass that is done, 0 to 1. Frames first: `out_time` may run ahead or end short."""
         if frame is not None and self._total_frames:
             return min(frame / self._total_frames, 1.0)
+        if frame == 0 and self._total_seconds:
+            return 0.0
         if out_seconds is not None and self._total_seconds:
             return min(out_seconds / self._total_seconds, 1.0)
         return None
+
+    def _speed(self, fps: float | None, said: float | None) -> float | None:
+        """Times real time. FFmpeg's own value follows the stream that is furthest, often the sound: it is taken only where the
+        frames are not known."""
+        if fps is None or not self._total_frames or not self._total_seconds:
+            return said
+        return round(fps * self._total_seconds / self._total_frames, 3) or None
 
     def _eta(self, done: float | None, fps: float | None, speed: float | None) -> float | None:
         """Seconds to the end at this pace; a later pass is taken to be as fast as this one."""

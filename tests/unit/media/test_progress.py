@@ -62,11 +62,31 @@ def test_all_fields_in_the_middle():
     assert found.percent == 50.0
     assert found.frame == 66
     assert found.fps == 32.5
-    assert found.speed == 1.32
+    assert found.speed == 1.3  # 32.5 of 25 frames a second
     assert found.bitrate_bps == 1_570_300
     assert found.out_seconds == 2.64
     assert found.dropped_frames == 3
     assert found.eta_seconds == pytest.approx(66 / 32.5, abs=0.01)
+    assert found.phase == "encode"
+
+
+def test_sound_that_runs_ahead_does_not_count_as_speed():
+    found = feed(
+        FfmpegProgress(300, 10.0), MIDDLE.replace("fps=32.50", "fps=9.4").replace("speed=1.32x", "speed=0.58x")
+    )
+    assert (found.fps, found.speed) == (9.4, 0.313)
+    assert found.eta_seconds == pytest.approx(234 / 9.4, abs=0.01)
+
+
+def test_the_speed_of_ffmpeg_counts_where_the_frames_are_unknown():
+    assert feed(FfmpegProgress(None, 5.28), MIDDLE.replace("1.32x", "1.5x")).speed == 1.5
+
+
+@pytest.mark.parametrize("frames", [132, None])
+def test_while_the_encoder_reads_ahead_there_is_neither_speed_nor_an_end(frames):
+    ahead = MIDDLE.replace("frame=66", "frame=0").replace("fps=32.50", "fps=0.00").replace("1.32x", "4.24x")
+    found = feed(FfmpegProgress(frames, 5.28), ahead)
+    assert (found.percent, found.speed, found.eta_seconds, found.bitrate_bps) == (0.0, None, None, None)
     assert found.phase == "encode"
 
 
