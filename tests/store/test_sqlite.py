@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import resource
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from ffrtmp.domain import errors, spec
 from ffrtmp.domain.states import JobState
-from ffrtmp.store import interface, sqlite_file, sqlite_guard, statements
+from ffrtmp.store import sqlite_file, sqlite_guard, statements
 from ffrtmp.store.interface import JobFilter
 from ffrtmp.store.ops import read
 from ffrtmp.store.sqlite import SqliteStore
@@ -127,62 +126,6 @@ async def test_a_full_disk_is_told_and_survived(tmp_path: Path) -> None:
     resource.prlimit(store.writer_pid, resource.RLIMIT_FSIZE, before)
     await store.submit(factories.a_job())
     assert len((await store.list_jobs(JobFilter(), before=None, limit=9)).jobs) == 1
-    await store.close()
-
-
-async def test_a_writer_that_dies_is_replaced(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "queue.db")
-    await store.open()
-    first = await World(store).submit()
-    assert store.writer_pid is not None
-    os.kill(store.writer_pid, signal.SIGSTOP)
-    asked = [asyncio.create_task(store.submit(factories.a_job())) for _ in range(3)]
-    await asyncio.sleep(0)
-    os.kill(store.writer_pid, signal.SIGKILL)
-    answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert any(isinstance(answer, errors.Unavailable) and "writes the database" in answer.message for answer in answers)
-    second = await World(store).submit()
-    assert second.sequence_number is not None
-    assert second.sequence_number > first.sequence_number
-    with pytest.raises(sqlite_guard.StoreLocked):
-        await SqliteStore(tmp_path / "queue.db").open()
-    await store.close()
-
-
-async def test_a_killed_master_s_last_transaction_is_waited_for(tmp_path: Path) -> None:
-    """Its writer holds the lock until it is done; a master that starts meanwhile waits, and is not refused."""
-    path = tmp_path / "queue.db"
-    store = SqliteStore(path)
-    await store.open()
-    assert store.writer_pid is not None
-    gone = await asyncio.create_subprocess_exec("true")
-    await gone.wait()
-    path.with_name("queue.db.lock").write_text(f"{gone.pid}\n")  # as if the master had been another process
-    successor = SqliteStore(path)
-    opening = asyncio.create_task(successor.open())
-    await asyncio.sleep(0)
-    made = await World(store).submit()
-    assert not opening.done()
-    await store.close()
-    await opening
-    assert (await successor.get_job(made.id)).id == made.id
-    await successor.close()
-
-
-async def test_what_cannot_be_sent_fails_alone(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "queue.db")
-    await store.open()
-    world = World(store)
-    agent = await world.agent()
-    await world.submit()
-    call = interface.LeaseCall(
-        node_id=agent.id, incarnation=agent.incarnation, request_id="r", slots=1, class_ids=(1,), attempt_ids=("a",)
-    )
-    answers = await asyncio.gather(
-        world.submit(), store.lease(call, lambda *_: []), agent.lease(2), return_exceptions=True
-    )
-    assert isinstance(answers[1], Exception)
-    assert len((await store.list_jobs(JobFilter(), before=None, limit=9)).jobs) == 2
     await store.close()
 
 

@@ -22,6 +22,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _OLDEST_SQLITE = (3, 37)  # STRICT tables
 _READERS = 2
+#: how long a killed master's last transaction may go on
+_LAST_TRANSACTION_SECONDS = 10.0
 
 
 def _clock_us() -> int:
@@ -63,7 +65,8 @@ class SqliteStore(BaseStore):
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise errors.Unavailable(f"ffrtmp needs SQLite 3.37 or newer; this Python has {sqlite3.sqlite_version}.")
         try:
-            self._lock = await asyncio.to_thread(self._claim)
+            await self._claim()
+            assert self._lock is not None
             writer = self.make_writer(self.path, self._lock, now_us=self._now, rng=self._rng)
             await writer.start()
         except BaseException as error:
@@ -74,33 +77,40 @@ class SqliteStore(BaseStore):
         self._writer = writer
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ffrtmp-store-reader")
 
-    def _claim(self) -> int:
+    async def _claim(self) -> None:
+        """A master that was killed leaves a process that ends its last transaction and has the lock until then."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         sqlite_guard.refuse_network(self.path)
-        lock = sqlite_guard.lock(self.path)
-        try:
-            # for its owner only: it holds what users submitted; the files beside it get the same mode
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError:
-            os.close(lock)
-            raise
-        return lock
+        until = time.monotonic() + _LAST_TRANSACTION_SECONDS
+        while self._lock is None:
+            try:
+                self._lock = sqlite_guard.lock(self.path)
+            except sqlite_guard.StoreLocked as locked:
+                if not locked.leaving or time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.02)
+        # for its owner only: it holds what users submitted; the files beside it get the same mode
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     async def close(self) -> None:
         """Readers first: the writing connection is the one that checkpoints, so it is the last to close."""
         readers, self._readers = self._readers, None
-        if self._writer is not None:
-            await self._writer.drain()
-        if readers is not None:
-            await asyncio.to_thread(readers.shutdown)
-        for connection in self._read_connections:
-            connection.close()
-        self._read_connections.clear()
-        self._reading = threading.local()
-        if self._writer is not None:
-            await self._writer.stop()
+        try:
+            if self._writer is not None:
+                await self._writer.drain()
+            if readers is not None:
+                await asyncio.to_thread(readers.shutdown)
+            for connection in self._read_connections:
+                connection.close()
+            self._read_connections.clear()
+            self._reading = threading.local()
+            if self._writer is not None:
+                await self._writer.stop()
+        finally:
+            if self._writer is not None:
+                self._writer.abandon()  # nothing is left of one that stopped
             self._writer = None
-        self._release()
+            self._release()
 
     def _release(self) -> None:
         if self._lock is not None:

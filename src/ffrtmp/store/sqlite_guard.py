@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import time
 from pathlib import Path
 
 from ffrtmp.domain import errors
@@ -22,14 +21,15 @@ _NETWORK = (
     "fuse.ceph",
 )
 
-#: how long a killed master's last transaction may go on
-_LAST_TRANSACTION_SECONDS = 10.0
-
 
 class StoreLocked(errors.Conflict):
     """Another master has this database open."""
 
     code = "store_locked"
+
+    def __init__(self, message: str | None = None, *, leaving: bool = False) -> None:
+        super().__init__(message)
+        self.leaving = leaving  #: only what a master left behind has it, and is about to end
 
 
 class NetworkFileSystem(errors.FfrtmpError):
@@ -39,25 +39,29 @@ class NetworkFileSystem(errors.FfrtmpError):
 
 
 def lock(path: Path) -> int:
-    """Holds `<path>.lock` until the descriptor is closed. Raises StoreLocked with the process that has it.
-
-    A master that was killed leaves a process that ends its last transaction, and has the lock until then: that is waited for.
-    """
+    """Holds `<path>.lock` until the descriptor is closed, here and in children that have it. Raises StoreLocked."""
     beside = path.with_name(path.name + ".lock")
     descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until = time.monotonic() + _LAST_TRANSACTION_SECONDS
-    while not _locked(descriptor):
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-        if _alive(holder) or time.monotonic() > until:
-            os.close(descriptor)
+    if not _locked(descriptor):
+        holders = os.pread(descriptor, 64, 0).decode(errors="replace").split() or ["unknown"]
+        os.close(descriptor)
+        if _alive(holders[0]):
             raise StoreLocked(
-                f"{path} is in use by another master (process {holder or 'unknown'}). "
-                "Stop it first, or give this one another --db."
+                f"{path} is in use by another master (process {holders[0]}). Stop it first, or give this one another --db."
             )
-        time.sleep(0.02)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        raise StoreLocked(
+            f"The last transaction on {path} of a master that is gone has not ended (process {holders[-1]}). Wait for that"
+            " process or end it, or give this master another --db.",
+            leaving=True,
+        )
+    note_holders(descriptor, os.getpid())
     return descriptor
+
+
+def note_holders(descriptor: int, *processes: int) -> None:
+    """Who has the lock, for the message to whoever comes next: the master, then the process that writes."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, "".join(f"{process}\n" for process in processes).encode(), 0)
 
 
 def _locked(descriptor: int) -> bool:

@@ -5,11 +5,13 @@ waiting for one another (docs/decisions/0006). It ends when its socket does. The
 after a kill of the master no other can open the database before the transaction at hand is over.
 
 A message is eight bytes of length and a pickle: first a `Start`, answered by None or the error; then `Batch` after `Batch`, each
-answered by a list with a value or an error per call.
+answered by a list with a value or an error per call, or by one error when it cannot be read; at last None.
 """
 
+import contextlib
 import gc
 import io
+import os
 import pickle
 import random
 import signal
@@ -24,6 +26,7 @@ from typing import Any
 
 import msgspec
 
+import ffrtmp
 from ffrtmp.domain import errors
 from ffrtmp.store import sqlite_file
 from ffrtmp.store.ops import batch as batches
@@ -34,6 +37,7 @@ LENGTH = struct.Struct("<Q")
 
 
 class Start(msgspec.Struct, frozen=True):
+    version: str  #: of the master's ffrtmp
     path: Path
     now_us: int
     rng: random.Random
@@ -130,8 +134,15 @@ def _told(error: Exception) -> Exception:
 
 def serve(channel: io.BufferedRWPair) -> None:
     """Answer until the other end closes."""
-    start: Start = _receive(channel)
+    data = _read(channel)
+    if data is None:
+        return
+    start: Start = loads(data)
     try:
+        if start.version != ffrtmp.__version__:
+            raise errors.Unavailable(
+                f"ffrtmp {ffrtmp.__version__} was installed under a master of {start.version}: restart the master."
+            )
         connection = sqlite_file.for_writing(start.path)
         sqlite_file.upgrade(connection, str(start.path), start.now_us)
     except sqlite3.Error as error:
@@ -145,19 +156,26 @@ def serve(channel: io.BufferedRWPair) -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     _send(channel, None)
-    while (batch := _receive(channel)) is not None:
+    while (data := _read(channel)) is not None:
+        try:
+            batch = loads(data)
+        except Exception as error:  # noqa: BLE001 - a call that only the master can read
+            _send(channel, _told(error))
+            continue
+        if batch is None:
+            connection.close()
+            return
         _send(channel, transactions.run(batch))
-    connection.close()
 
 
-def _receive(channel: io.BufferedRWPair) -> Any:
-    """None: the other end closed."""
+def _read(channel: io.BufferedRWPair) -> bytes | None:
+    """The next message. None: the other end is gone."""
     head = channel.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
     (size,) = LENGTH.unpack(head)
     data = channel.read(size)
-    return loads(data) if len(data) == size else None
+    return data if len(data) == size else None
 
 
 def _send(channel: io.BufferedRWPair, message: Any) -> None:
@@ -169,11 +187,15 @@ def main() -> None:
     # these are for the master, which tells us to end by closing the socket
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
-    with socket.socket(fileno=int(sys.argv[1])) as own, own.makefile("rwb") as channel:
-        try:
-            serve(channel)
-        except ConnectionError:  # the master is gone: nobody waits for the answer
-            return
+    # ConnectionError: the master is gone, and nobody waits for the answer
+    with (
+        contextlib.suppress(ConnectionError),
+        socket.socket(fileno=int(sys.argv[1])) as own,
+        own.makefile("rwb") as channel,
+    ):
+        serve(channel)
+    # at once, without the checkpoint of a close: when the master is gone, the next one waits for our lock
+    os._exit(0)
 
 
 if __name__ == "__main__":
