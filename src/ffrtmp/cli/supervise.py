@@ -100,18 +100,21 @@ class Programs:
         if stderr:
             stderr.close()  # the child has it
         self._running.append((label, process))
-        ended = asyncio.create_task(process.wait())
+        # of the others too: an agent waits for ever for a master that is gone
+        ended = {asyncio.create_task(one.wait()): its for its, one in self._running}
         stopped = asyncio.create_task(self._stop.wait())
         try:
             while not ready.exists():
-                await asyncio.wait({ended, stopped}, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({*ended, stopped}, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
                 if stopped.done():
                     raise Stopped
-                if ended.done():
-                    raise errors.Unavailable(f"The {label} did not start. {self.said(label)}")
+                for task, its in ended.items():
+                    if task.done():
+                        what = "did not start" if its == label else f"ended while the {label} was starting"
+                        raise errors.Unavailable(f"The {its} {what}. {self.said(its)}")
         finally:
-            ended.cancel()
-            stopped.cancel()
+            for task in (*ended, stopped):
+                task.cancel()
         found: dict[str, Any] = msgspec.json.decode(ready.read_bytes())
         ready.unlink()
         return found

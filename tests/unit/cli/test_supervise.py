@@ -1,10 +1,16 @@
 """What `up --temporary` and `make demo` keep is gone when they are, however they end."""
 
+import asyncio
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ffrtmp.cli import supervise
+from ffrtmp.domain import errors
 
 
 def test_a_temporary_folder_is_removed_at_the_end() -> None:
@@ -25,3 +31,16 @@ def test_a_temporary_folder_is_removed_after_a_kill() -> None:
     assert killed.returncode == -9
     assert killed.stdout
     assert not Path(killed.stdout.strip()).exists()
+
+
+async def test_a_program_that_ends_while_another_starts_is_told(tmp_path: Path) -> None:
+    """An agent would wait for ever for a master that is gone."""
+    folder = supervise.Folder(tmp_path)
+    environment = {**os.environ, "FFRTMP_STATE_DIR": str(tmp_path / "state")}
+    async with supervise.Programs(environment, folder, asyncio.Event(), logs=tmp_path) as programs:
+        options = ["--host=127.0.0.1", "--port=0", "--no-tls", "--no-auth", "--no-metrics", f"--db={tmp_path}/m.db"]
+        found = await programs.start("master", options)
+        [(_, master)] = programs._running
+        os.kill(master.pid, signal.SIGKILL)
+        with pytest.raises(errors.Unavailable, match="The master ended while the agent was starting"):
+            await programs.start("agent", ["--register", f"--master={found['url']}", f"--work-dir={tmp_path}/work"])
