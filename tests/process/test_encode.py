@@ -151,7 +151,7 @@ async def test_a_rate_that_leaves_no_frame_is_refused(transcode, sources):
     for parts in ({}, {"duration": 0.3}):
         with pytest.raises(errors.TaskError, match=r"no frame at 0\.1 per second") as caught:
             await transcode(sources("bframes.mp4"), fps="1/10", **parts)
-        assert caught.value.failure.code is errors.Code.INPUT_INVALID
+        assert caught.value.failure.code is errors.Code.CUT_EMPTY
 
 
 async def test_sound_that_is_asked_for_but_is_not_in_the_cut(transcode, sources):

@@ -7,6 +7,7 @@ everywhere.
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,26 @@ def destinations(
         seen[made] = source
         if os.path.realpath(source) == os.path.realpath(made):
             raise ValueError(f"{made} is the input itself; the source is never written")
+    for folder in dict.fromkeys(made.parent for _, made in pairs):
+        _check_folder(folder)
     return pairs
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises ValueError when no file can be made there: better now than after an hour of encoding."""
+    there = folder
+    try:
+        while not os.path.lexists(there) and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            raise ValueError(f"{there} is not a directory, so no output can go to {folder}")
+        # permissions do not say it all (root, /proc, a read-only mount): try, with a file that has no name where that can be
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        does = "can be written in" if there == folder else f"can be made in {there}, so not"
+        what = "file" if there == folder else "directory"
+        raise ValueError(f"no {what} {does} {folder} ({(error.strerror or str(error)).lower()})") from None
 
 
 def usual_codec(made: Path, container: str | None) -> str:

@@ -37,6 +37,7 @@ class Code(enum.StrEnum):
     INPUT_FORBIDDEN = "input_forbidden"
     INPUT_INVALID = "input_invalid"
     INPUT_TRUNCATED = "input_truncated"
+    CUT_EMPTY = "cut_empty"
     NO_VIDEO_STREAM = "no_video_stream"
     NO_AUDIO_STREAM = "no_audio_stream"
     OUTPUT_EXISTS = "output_exists"
@@ -70,11 +71,15 @@ ADVICE: dict[Code, tuple[FailureClass, str]] = {
     ),
     Code.INPUT_INVALID: (
         FailureClass.PERMANENT,
-        "Check that the file is a video or audio file that is whole (play it once to see), and that start lies within it.",
+        "Check that the file is a video or audio file that is whole (play it once to see).",
     ),
     Code.INPUT_TRUNCATED: (
         FailureClass.PERMANENT,
         "The file ends before its own index says: fetch it again.",
+    ),
+    Code.CUT_EMPTY: (
+        FailureClass.PERMANENT,
+        "Choose another start, duration or fps: what they take of the input must have a frame.",
     ),
     Code.NO_VIDEO_STREAM: (
         FailureClass.PERMANENT,

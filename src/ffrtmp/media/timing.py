@@ -82,7 +82,7 @@ def _cut(spec: Spec, source: Inspection, video: VideoStream) -> Timing:
     if window.first_pts is None or window.last_pts is None:
         length = video.duration_seconds or source.duration_seconds
         raise errors.TaskError(
-            Code.INPUT_INVALID,
+            Code.CUT_EMPTY,
             f"start {spec.start:g} s"
             + (f" and duration {spec.duration:g} s select" if spec.duration is not None else " selects")
             + " no frame"
@@ -167,11 +167,11 @@ def _converted(
 
 
 def _ticks(seconds: float, rate: Fraction) -> int:
-    """Raises TaskError(input_invalid) when there is none: `fps` would make no frame at all."""
+    """Raises TaskError(cut_empty) when there is none: `fps` would make no frame at all."""
     count = int(seconds * rate + 0.5)
     if count < 1:
         raise errors.TaskError(
-            Code.INPUT_INVALID,
+            Code.CUT_EMPTY,
             f"what is taken of the input is {seconds:.3f} s long: no frame at {float(rate):g} per second",
         )
     return count

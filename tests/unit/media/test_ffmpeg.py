@@ -358,7 +358,7 @@ def test_a_name_that_begins_with_a_dash_stays_a_path():
         (
             {"start": 100.0},
             changed(SOURCE, window=Window(start=100.0, duration=None, frames=0)),
-            errors.Code.INPUT_INVALID,
+            errors.Code.CUT_EMPTY,
             "start 100 s .* the input is 5.280 s long",
         ),
     ],
