@@ -1,8 +1,6 @@
 """`ffrtmp jobs list|status|logs|wait|explain`: nothing here changes anything."""
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -106,7 +104,7 @@ async def status(session: connection.Session, job: str | None, follow: bool, tim
     async with session.open() as client:
         if follow:
             code = await follow_jobs(session, client, [job], timeout_seconds=timeout)
-            if session.out.json:
+            if session.out.json or code is exits.Exit.INTERRUPTED:
                 return code
             await print_job(session, client, await client.job(job))
             return code
@@ -130,17 +128,13 @@ async def follow_jobs(
     timeout_seconds: float | None = None,
     outcomes: bool = False,
 ) -> exits.Exit:
-    """Progress until all have ended; with JSON a line for each change. `outcomes`: then say what became of each."""
+    """Progress until all have ended; with JSON a line for each change. `outcomes`: then say what became of each; without, the
+    caller prints the job."""
     watcher = watch.Watcher(client, refs, notice=session.out.say)
-    with progress.display(session.out) as display:
-
-        def see(job: "JobView") -> None:
-            display.job(job, f"{text.name(job)} {text.what(job)}")
-            if session.out.json:
-                session.out.line(job)
-
-        with _left(session):
-            ended = await watch.wait(watcher, see, timeout_seconds)
+    try:
+        ended = await _watch(session, watcher, timeout_seconds, lines=session.out.json, passing=not outcomes)
+    except _Left:
+        return exits.Exit.INTERRUPTED
     if outcomes:
         _outcomes(session, watcher)
     if not ended:
@@ -149,14 +143,34 @@ async def follow_jobs(
     return outcome(list(watcher.jobs.values()))
 
 
-@contextlib.contextmanager
-def _left(session: connection.Session) -> Iterator[None]:
-    """Who stops watching should know that nothing else stops."""
+class _Left(Exception):
+    """Ctrl-C, and it was told."""
+
+
+async def _watch(
+    session: connection.Session,
+    watcher: watch.Watcher,
+    timeout_seconds: float | None,
+    *,
+    lines: bool = False,
+    passing: bool = False,
+) -> bool:
+    """Whether all ended in time. Raises _Left."""
+    out = session.out
     try:
-        yield
+        with progress.display(out, passing=passing) as display:
+
+            def see(job: "JobView") -> None:
+                display.job(job, f"{text.name(job)} {text.what(job)}")
+                if lines:
+                    out.line(job)
+
+            return await watch.wait(watcher, see, timeout_seconds)
     except asyncio.CancelledError:
-        session.out.say("\nThe jobs go on.")
-        raise
+        # who stops watching should know that nothing else stops; bars have ended the line that ^C stands on
+        echoed = out.messages.is_terminal and not isinstance(display, progress.Bars)
+        out.say("\nThe jobs go on." if echoed else "The jobs go on.")
+        raise _Left from None
 
 
 def _outcomes(session: connection.Session, watcher: watch.Watcher) -> None:
@@ -184,10 +198,10 @@ async def wait_for(
 ) -> exits.Exit:
     """Wait, then print one JSON document where JSON was asked: of one job, or of `many`."""
     watcher = watch.Watcher(client, refs, notice=session.out.say)
-    with progress.display(session.out) as display, _left(session):
-        ended = await watch.wait(
-            watcher, lambda job: display.job(job, f"{text.name(job)} {text.what(job)}"), timeout_seconds
-        )
+    try:
+        ended = await _watch(session, watcher, timeout_seconds)
+    except _Left:
+        return exits.Exit.INTERRUPTED
     found = list(watcher.jobs.values())
     if session.out.json:
         session.out.document({"jobs": found, "count": len(found)} if many else found[0])
@@ -209,6 +223,7 @@ async def logs(session: connection.Session, job: str, attempt: int | None) -> No
     """Print what the engine said, attempt by attempt."""
     async with session.open() as client:
         view = await client.logs(job)
+        why_none = "" if view.attempts or view.logs else _why_no_log(await client.job(job))
     attempts = [log for log in view.attempts if attempt in (None, log.number)]
     if attempt is not None and not attempts:
         known = ", ".join(str(log.number) for log in view.attempts) or "none yet"
@@ -216,13 +231,21 @@ async def logs(session: connection.Session, job: str, attempt: int | None) -> No
     if session.out.json:
         session.out.document(view)
         return
-    if not attempts and not view.logs:
-        session.out.say("There is no log: it comes when an attempt ends.")
+    if why_none:
+        session.out.say(f"There is no log: {why_none}.")
     for log in attempts:
         session.out.say(f"--- attempt {log.number} on {log.node_name}")
         click.echo(log.text.rstrip("\n"))
     if not attempts and view.logs:
         click.echo(view.logs.rstrip("\n"))
+
+
+def _why_no_log(job: "JobView") -> str:
+    if job.state in watch.TERMINAL:
+        return f"the attempt of {text.name(job)} left none" if job.started_at else f"{text.name(job)} never started"
+    if job.state == "running":
+        return f"{text.name(job)} is running, and the log comes when the attempt ends"
+    return f"{text.name(job)} is {job.state}, and a log comes when an attempt ends"
 
 
 @click.command("explain", cls=connection.Command, examples=["ffrtmp jobs explain 17"])

@@ -95,10 +95,16 @@ def outcome(out: output.Output, job: "JobView") -> None:
 
 def _log_and_again(out: output.Output, job: "JobView", *, say: bool = False) -> None:
     number = job.sequence_number
-    line = f"  Log: ffrtmp jobs logs {number}{out.options}    Again: ffrtmp jobs retry {number}{out.options}"
-    if len(line) > 80:
-        line = line.replace("    Again", "\n  Again")
-    (out.say if say else out.text)(line)
+    log = f"  Log: ffrtmp jobs logs {number}{out.options}" if job.started_at else ""
+    again = f"  Again: ffrtmp jobs retry {number}{out.options}" if _may_go_well(job) else ""
+    lines = [f"{log}  {again}"] if log and again and len(log + again) <= 78 else [line for line in (log, again) if line]
+    for line in lines:
+        (out.say if say else out.text)(line)
+
+
+def _may_go_well(job: "JobView") -> bool:
+    """Whether the same job can succeed at another try. A node that can run it may have come meanwhile."""
+    return job.failure is not None and (job.failure.failure_class != "permanent" or job.failure.code == "unsatisfiable")
 
 
 def explain_page(out: output.Output, job: "JobView", view: "ExplainView") -> None:

@@ -106,6 +106,7 @@ class FakeMaster:
     headers: list[dict[str, str]] = dataclasses.field(default_factory=list)
     uploads: dict[str, bytes] = dataclasses.field(default_factory=dict)
     output: bytes = b"the output"
+    logs: bool = True
     away: int = 0  #: so many looks at a job are answered with 503 once it runs
     on_submit: Callable[[views.JobView], list[views.JobView]] = lambda job: [job]
 
@@ -219,6 +220,8 @@ def application(master: FakeMaster) -> Starlette:
         log = views.AttemptLog(
             attempt_id="a1", number=1, node_name="worker-01", text="frame= 132\n[bold]not markup[/bold]\n"
         )
+        if not master.logs:
+            return views.LogsView(job_id=ref(request).id, logs="", attempts=[])
         return views.LogsView(job_id=ref(request).id, logs=log.text, attempts=[log])
 
     def explain(request: Request) -> views.ExplainView:

@@ -6,6 +6,7 @@ import pytest
 
 from ffrtmp.cli import progress
 from ffrtmp.domain import errors, job
+from ffrtmp.protocol import views
 
 
 def test_status_lists_all_jobs_without_a_reference(run, master, view):
@@ -73,6 +74,18 @@ def test_status_of_a_failed_job_says_why_and_what_to_do(run, master, view):
     assert "input_missing: no such file: /media/a.mov" in page
     assert "Check the path." in page
     assert "ffrtmp jobs logs 17" in page
+    assert "jobs retry" not in page
+
+
+def test_only_a_failure_that_may_go_well_is_tried_again(run, master, view):
+    stalled = views.FailureView(code="stalled", failure_class="transient", message="no progress", advice="See the log.")
+    master.add(view(17, "failed", failure=stalled))
+    assert "  Log: ffrtmp jobs logs 17    Again: ffrtmp jobs retry 17\n" in run("jobs", "status", "17").out
+    nowhere = views.FailureView(code="unsatisfiable", failure_class="permanent", message="no node", advice="Start one.")
+    master.add(view(18, "rejected", failure=nowhere))
+    page = run("jobs", "status", "18").out
+    assert "jobs logs" not in page  # it never ran
+    assert "jobs retry 18" in page
 
 
 def test_json_is_one_document_and_nothing_else(run, master, view):
@@ -140,6 +153,22 @@ def test_logs_are_printed_as_they_are(run, master, view):
     told = run("jobs", "logs", "17", "--attempt", "9")
     assert told.code == 5
     assert "it has: 1" in told.err
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("rejected", "job 17 never started"),
+        ("running", "job 17 is running, and the log comes when the attempt ends"),
+        ("queued", "job 17 is queued, and a log comes when an attempt ends"),
+    ],
+)
+def test_no_log_says_why(run, master, view, state, said):
+    master.add(view(17, state))
+    master.logs = False
+    told = run("jobs", "logs", "17")
+    assert told.code == 0
+    assert told.err == f"There is no log: {said}.\n"
 
 
 def test_explain_says_why_it_waits(run, master, view):
