@@ -1,8 +1,15 @@
 """`--dry-run`: what a submission would become, worked out here, without a master."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from ffrtmp.cli import output, show
+from ffrtmp.cli import connection, output, placing, show
+from ffrtmp.domain import units
+
+if TYPE_CHECKING:
+    from ffrtmp.cli.transcoding import Item
+
+_AS_INPUT = "as the input"
 
 
 def resolve(body: dict[str, Any]) -> dict[str, Any]:
@@ -17,9 +24,101 @@ def resolve(body: dict[str, Any]) -> dict[str, Any]:
     return spec
 
 
-def page(out: output.Output, title: str, spec: dict[str, Any]) -> None:
-    """One resolved spec, with what was decided for the user."""
+def files(
+    session: connection.Session, items: Sequence["Item"], specs: Sequence[dict[str, Any]], *, upload: bool | None
+) -> None:
+    """What `transcode` would make of each file. `upload` None: it has yet to be found out."""
+    named = [
+        {**spec, "input": {**spec["input"], "path": str(item.source)}, "output": str(item.target)}
+        for item, spec in zip(items, specs, strict=True)
+    ]
+    if session.out.json:
+        session.out.document({"specs": named, "count": len(named)})
+        return
+    where = _where(session.connection.master, upload)
+    for item, spec in zip(items, named, strict=True):
+        told = {name: value for name, value in spec.items() if name not in ("input", "output")}
+        page(session.out, f"{item.source} would become {item.target}", told, file=where)
+
+
+def _where(master: str, upload: bool | None) -> str:
+    if upload is None and not placing.is_loopback(master if "//" in master else f"//{master}"):
+        return "sent to the master and fetched, because the master is another machine"
+    if upload is None:
+        return "used where it is if this machine surely runs the job, else sent to the master (--upload, --no-upload)"
+    return "sent to the master and fetched" if upload else "used where it is"
+
+
+def page(out: output.Output, title: str, spec: dict[str, Any], *, file: str = "") -> None:
+    """One resolved spec, with what was decided for the user. `file`: whether it is sent."""
     out.text(title)
-    show.pairs(out, show.spec_pairs(spec))
+    show.pairs(out, [*_rows(spec), ("File", file)])
     for decision in spec.get("decisions", []):
-        out.text(f"  ({decision})")
+        if not decision.startswith("chunking: "):  # it is always off
+            out.text(f"  ({decision})")
+
+
+def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    audio, size, source = spec.get("audio", {}), spec.get("resolution"), spec.get("input") or {}
+    known = (
+        "codec",
+        "container",
+        "rate",
+        "preset",
+        "resolution",
+        "fps",
+        "audio",
+        "start",
+        "duration",
+        "output",
+        "input",
+    )
+    # what the job takes follows from these; only what was asked beside them is news
+    implied = ("engine", "codec", "container", "generates_input", "local_path")
+    asked = {name: value for name, value in spec.get("requires", {}).items() if name not in implied}
+    more = {name: value for name, value in spec.items() if name not in (*known, "requires", "decisions")}
+    length = spec.get("duration")
+    return [
+        ("Input", source.get("path") or source.get("upload_id") or ("a generated clip" if source else "")),
+        ("Output", spec.get("output") or ""),
+        (
+            "Video",
+            f"{spec['codec']} in {spec['container']}, {_rate(spec['rate'])}, preset {spec.get('preset', 'medium')}",
+        ),
+        ("Size", str(units.Resolution(size.get("width"), size["height"])) if size else _AS_INPUT),
+        ("Frame rate", spec.get("fps") or _AS_INPUT),
+        ("Audio", _audio(audio, spec)),
+        ("Start", f"{spec['start']:g} s" if spec.get("start") else ""),
+        ("Duration", f"{length:g} s" if length is not None else ""),
+        *show.spec_pairs({**more, **({"requires": asked} if asked else {})}),
+    ]
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    most = f", at most {_bitrate(rate['max_bitrate_bps'])}" if rate.get("max_bitrate_bps") else ""
+    if rate.get("crf") is not None:
+        return f"crf {rate['crf']:g}{most}"
+    passes = " in two passes" if rate.get("mode") == "two_pass" else ""
+    return f"{_bitrate(rate['bitrate_bps'])}{passes}{most}"
+
+
+def _bitrate(bps: int) -> str:
+    return f"{bps / 1e6:g} Mb/s" if bps >= 1_000_000 else f"{bps / 1e3:g} kb/s"
+
+
+def _audio(audio: dict[str, Any], spec: dict[str, Any]) -> str:
+    from ffrtmp.domain.spec import Container
+    from ffrtmp.media.audio import USUAL
+
+    codec, usual = audio.get("codec", "auto"), USUAL[Container(spec["container"])].value
+    if codec in ("none", "copy"):
+        return "none" if codec == "none" else "copied"
+    asked = "".join(
+        (
+            f" at {_bitrate(audio['bitrate_bps'])}" if audio.get("bitrate_bps") else "",
+            f", channels: {audio['channels']}" if audio.get("channels") else "",
+        )
+    )
+    if codec != "auto" or asked or spec.get("start") or spec.get("duration") is not None:
+        return f"encoded as {usual if codec == 'auto' else codec}{asked}"
+    return f"copied where {spec['container']} can hold it, else encoded as {usual}"

@@ -62,7 +62,7 @@ async def command(
     except errors.InvalidInput as error:
         raise spec_options.as_options(error, {"parameters.output": "OUT", "parameters.input": "IN"}) from None
     if dry:
-        _show(session, items, specs)
+        dry_run.files(session, items, specs, upload=upload)
         return None
     async with session.open() as client:
         return await _run(session, client, items, upload=upload, detach=detach)
@@ -102,14 +102,6 @@ def _check_input(source: Path) -> None:
         raise click.UsageError(f"{source} cannot be read; check its permissions.")
     if source.stat().st_size == 0:
         raise click.UsageError(f"{source} is empty.")
-
-
-def _show(session: connection.Session, items: list[transcoding.Item], specs: list[dict[str, Any]]) -> None:
-    if session.out.json:
-        session.out.document({"specs": specs, "count": len(specs)})
-        return
-    for item, spec in zip(items, specs, strict=True):
-        dry_run.page(session.out, f"{item.source} would become {item.target}", spec)
 
 
 async def _run(

@@ -106,7 +106,22 @@ def test_dry_run_shows_what_each_would_become(run, clip):
     told = run("transcode", "clip.mov", "small.mkv", "--codec", "av1", "--dry-run", "--output", "json")
     assert told.code == 0
     assert told.json["specs"][0]["container"] == "mkv"
-    assert run("transcode", "clip.mov", "small.mkv", "--dry-run").out.startswith("clip.mov would become small.mkv\n")
+    assert told.json["specs"][0]["output"] == "small.mkv"
+    shown = run("transcode", "clip.mov", "new/small.mkv", "--dry-run", "--audio", "opus", "--resolution", "720p").out
+    assert shown.startswith("clip.mov would become new/small.mkv\n")
+    rows = [" ".join(line.split()) for line in shown.splitlines()]
+    for row in (
+        "Video h264 in mkv, crf 23, preset medium",
+        "Size 720p",
+        "Frame rate as the input",
+        "Audio encoded as opus",
+    ):
+        assert row in rows
+    assert "File used where it is if" in " ".join(rows)
+    for noise in ("./", "local_path", "chunking", "Start"):
+        assert noise not in shown
+    assert "copied where mp4 can hold it, else encoded as aac" in run("transcode", "clip.mov", "a.mp4", "--dry-run").out
+    assert "another machine" in run("transcode", "clip.mov", "a.mp4", "--dry-run", "--master", "farm:8080").out
 
 
 @pytest.mark.parametrize(
