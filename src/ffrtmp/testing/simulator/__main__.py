@@ -12,7 +12,7 @@ import time
 
 import structlog
 
-from ffrtmp.testing.simulator import loop, plan
+from ffrtmp.testing.simulator import loop, mutants, plan
 from ffrtmp.testing.simulator.invariants import broken
 from ffrtmp.testing.simulator.world import World
 
@@ -28,13 +28,18 @@ class Outcome:
 
 def simulate(chosen: plan.Plan) -> Outcome:
     """One run. What is wrong with it is in the outcome."""
+    with mutants.applied(chosen.mutant):
+        return _simulate(chosen)
+
+
+def _simulate(chosen: plan.Plan) -> Outcome:
 
     async def play() -> Outcome:
         world = World(chosen)
         try:
             await world.run()
-        except AssertionError as error:
-            return Outcome(world, [str(error)])
+        except Exception as error:  # noqa: BLE001 - whatever ends a run is what is wrong with it
+            return Outcome(world, [f"{type(error).__name__}: {error}"])
         try:
             return Outcome(world, broken(world))
         finally:
@@ -48,9 +53,9 @@ def quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def _one(seed: int, jobs: int) -> tuple[int, list[str], int, int]:
+def _one(seed: int, jobs: int, mutant: str = "") -> tuple[int, list[str], int, int]:
     quiet()
-    outcome = simulate(plan.from_seed(seed, jobs=jobs))
+    outcome = simulate(plan.from_seed(seed, jobs=jobs, mutant=mutant))
     return seed, outcome.violations, outcome.faults, outcome.attempts
 
 

@@ -1,7 +1,9 @@
 """A run: everything that a plan says, from the first job to the last, and then the checks."""
 
 import asyncio
+import contextlib
 import random
+from collections.abc import Iterator
 
 from ffrtmp.master import attempts, context
 from ffrtmp.testing.simulator.faults import Faults
@@ -13,7 +15,7 @@ from ffrtmp.testing.simulator.scene import Scene
 from ffrtmp.testing.simulator.users import Users
 
 #: after the last fault everything must be over in this time: retries back off for minutes, leases end, jobs wait for a slot
-_SETTLING_SECONDS = 4 * 3600.0
+_SETTLING_SECONDS = 2 * 3600.0
 
 
 class World(Scene):
@@ -25,7 +27,10 @@ class World(Scene):
 
     async def run(self) -> None:
         """Raises AssertionError when not everything comes to its end."""
-        self._name_things()
+        with self._named():
+            await self._play()
+
+    async def _play(self) -> None:
         for master in self.masters:
             await master.start()
         for host in self.hosts:
@@ -38,15 +43,20 @@ class World(Scene):
                 await master.start()
         await self._settle()
 
-    def _name_things(self) -> None:
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
         """Ids from the seed too, so that a run repeats in everything."""
         numbers = random.Random(self.rng.random())
 
         def new_id() -> str:
             return f"{numbers.getrandbits(128):032x}"
 
-        context.new_id = new_id
-        attempts.new_attempt_id = new_id
+        before = context.new_id, attempts.new_attempt_id
+        context.new_id = attempts.new_attempt_id = new_id
+        try:
+            yield
+        finally:
+            context.new_id, attempts.new_attempt_id = before
 
     async def _settle(self) -> None:
         until = self.now + _SETTLING_SECONDS
