@@ -1,7 +1,5 @@
 """Live progress on stderr: bars on a terminal, sparse lines elsewhere, nothing with --output json."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from ffrtmp.cli import output, text, watch
@@ -28,25 +26,52 @@ class Display(Protocol):
     def note(self, message: str) -> None:
         """A line for the person."""
 
-    def suspend(self) -> contextlib.AbstractContextManager[None]:
-        """The screen is free for a question."""
+    def suspend(self) -> None:
+        """The screen is free for a question, from the start of a line."""
+
+    def resume(self) -> None:
+        """It is drawn again, below whatever the screen shows. What comes after a question that is answered does it too."""
 
 
 class Bars:
-    """One bar for each job, as rich draws them."""
+    """One bar for each job, as rich draws them. `passing`: they are wiped away at the end."""
 
-    def __init__(self, out: output.Output) -> None:
+    def __init__(self, out: output.Output, *, passing: bool = False) -> None:
         self._out = out
+        self._passing = passing
         self._narrow = out.messages.width < _NARROW
         self._last: dict[str, tuple[float, str]] = {}
-        self._draw()
+        self._percent: dict[str, float] = {}
+        self._asking = False
+        self._bars: Progress | None = None  #: None: nothing is drawn
+
+    def __enter__(self) -> "Bars":
+        self.resume()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def suspend(self) -> None:
+        self._stop()
+        self._asking = True
+
+    def resume(self) -> None:
+        self._asking = False
+        if self._bars is None:
+            self._draw()
+
+    def _stop(self) -> None:
+        bars, self._bars = self._bars, None
+        if bars is not None:
+            bars.stop()
 
     def _draw(self) -> None:
         """Fresh bars below whatever the screen shows."""
         from rich import progress
 
         self._tasks: dict[str, TaskID] = {}
-        self._bars: Progress = progress.Progress(
+        self._bars = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(bar_width=12 if self._narrow else 18),
             progress.TextColumn("{task.percentage:>3.0f}%"),
@@ -55,29 +80,31 @@ class Bars:
             redirect_stdout=False,
             redirect_stderr=False,
             refresh_per_second=8,
+            transient=self._passing,
         )
         for label, (percent, said) in self._last.items():
-            self._set(label, percent, said)
-
-    def __enter__(self) -> "Bars":
+            self._update(self._bars, label, percent, said)
         self._bars.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def _set(self, label: str, percent: float | None, detail: str) -> None:
-        shown = _shortened(label, 24 if self._narrow else 40)
-        self._last[label] = (percent or 0.0, detail)
+    def _update(self, bars: "Progress", label: str, percent: float, said: str) -> None:
         if label not in self._tasks:
-            self._tasks[label] = self._bars.add_task(shown, total=100, detail=detail)
-        self._bars.update(self._tasks[label], completed=percent or 0.0, detail=detail)
+            shown = _shortened(label, 24 if self._narrow else 40)
+            self._tasks[label] = bars.add_task(shown, total=100, detail=said)
+        bars.update(self._tasks[label], completed=percent, detail=said)
+
+    def _set(self, label: str, percent: float, said: str) -> None:
+        self._last[label] = (percent, said)
+        if self._bars is not None:
+            self._update(self._bars, label, percent, said)
 
     def job(self, job: "JobView", label: str) -> None:
-        percent = 100.0 if job.state == "completed" else None
-        if percent is None and job.progress_detail:
-            percent = job.progress_detail.percent
-        self._set(label, percent, detail(job, short=self._narrow))
+        percent = job.progress_detail.percent if job.progress_detail else None
+        if job.state == "completed":
+            percent = 100.0
+        elif job.state in watch.TERMINAL:  # the master forgets how far it was
+            percent = self._percent.get(label)
+        self._percent[label] = percent or 0.0
+        self._set(label, percent or 0.0, detail(job, short=self._narrow))
 
     def transfer(self, label: str, verb: str, done: int, total: int) -> None:
         of = f"{verb} {units.human_bytes(done)} of {units.human_bytes(total)}"
@@ -85,15 +112,6 @@ class Bars:
 
     def note(self, message: str) -> None:
         self._out.say(message)
-
-    @contextlib.contextmanager
-    def suspend(self) -> Iterator[None]:
-        self._bars.stop()
-        try:
-            yield
-        finally:
-            self._draw()
-            self._bars.start()
 
 
 class Lines:
@@ -119,15 +137,17 @@ class Lines:
         self._step(label, job.state, percent, detail(job) + (f" ({job.progress}%)" if percent else ""))
 
     def transfer(self, label: str, verb: str, done: int, total: int) -> None:
+        if total and not done:
+            return
         percent = 100.0 * done / total if total else 100.0
         self._step(label, verb, percent, f"{verb} {percent:.0f}% of {units.human_bytes(total)}")
 
     def note(self, message: str) -> None:
         self._out.say(message)
 
-    @contextlib.contextmanager
-    def suspend(self) -> Iterator[None]:
-        yield
+    def suspend(self) -> None: ...
+
+    def resume(self) -> None: ...
 
 
 class Silent:
@@ -148,16 +168,16 @@ class Silent:
     def note(self, message: str) -> None:
         self._out.say(message)
 
-    @contextlib.contextmanager
-    def suspend(self) -> Iterator[None]:
-        yield
+    def suspend(self) -> None: ...
+
+    def resume(self) -> None: ...
 
 
-def display(out: output.Output) -> Bars | Lines | Silent:
-    """What suits this output."""
+def display(out: output.Output, *, passing: bool = False) -> Bars | Lines | Silent:
+    """What suits this output. `passing`: what follows says the last of it again, so bars do not stay."""
     if out.json:
         return Silent(out)
-    return Bars(out) if out.messages.is_terminal and not out.messages.is_dumb_terminal else Lines(out)
+    return Bars(out, passing=passing) if out.messages.is_terminal and not out.messages.is_dumb_terminal else Lines(out)
 
 
 def detail(job: "JobView", *, short: bool = False) -> str:

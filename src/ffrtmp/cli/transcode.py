@@ -36,8 +36,8 @@ _OPTIONS: list[click.Parameter] = [
         "ffrtmp transcode in.mp4 out.mp4 --bitrate 3M --two-pass --master farm.local:8080",
     ],
     notes="OUT is a file, or a directory for several inputs. Without --codec and --scenario it is h264, or vp9 for .webm. "
-    "Each output is verified before it appears under its name; the input is never written. Ctrl-C asks whether to detach "
-    "or cancel; with no terminal to ask at, a second Ctrl-C cancels.",
+    "Each output is verified before it appears under its name; the input is never written. Ctrl-C asks whether to "
+    "detach, cancel or keep watching (Enter); a second Ctrl-C cancels, with or without a terminal to ask at.",
 )
 @click.argument("inputs", metavar="IN...", nargs=-1, type=click.Path())  # the type gives completion
 @click.argument("out", metavar="OUT", type=click.Path())

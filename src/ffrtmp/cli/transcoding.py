@@ -62,13 +62,15 @@ class Run:
         interrupts = interrupt.Interrupts(out.say, ask=sys.stdin.isatty() and out.messages.is_terminal)
         with interrupts.installed(), progress.display(out) as self._display:
             work = asyncio.create_task(self._all())
-            asked = asyncio.create_task(interrupts.decide(self._display.suspend))
+            asked = asyncio.create_task(interrupts.decide(self._display))
             try:
                 await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
                     return await self._leave(work, asked.result())
             finally:
                 asked.cancel()
+                await asyncio.wait([asked])  # a question that is still open is withdrawn from the screen first
+            self._display.resume()
         await work
         return exits.Exit.OK if self._detach or all(item.done for item in self._items) else self._failure()
 
@@ -84,6 +86,7 @@ class Run:
         submitted = [item for item in self._items if item.job and item.job.state not in watch.TERMINAL]
         if choice is interrupt.Choice.DETACH:
             return exits.Exit.INTERRUPTED
+        self._display.resume()
         for item in submitted:
             assert item.job is not None
             try:
@@ -129,9 +132,16 @@ class Run:
                     by_job.update({item.job.id: item for item in self._items if item.job})
                 item = by_job[job.id]
                 item.job = job
-                self._display.job(job, item.label)
+                self._show(item, job)
                 if job.state in watch.TERMINAL and not self._ended[job.id].done():
                     self._ended[job.id].set_result(job)
+
+    def _show(self, item: Item, job: "JobView") -> None:
+        """A file that is still to be fetched is not done: that is said once, when it is here."""
+        if self._upload and job.state == "completed" and job.result and not item.fetched:
+            self._display.transfer(item.label, "fetched", 0, sum(made.size_bytes for made in job.result.outputs))
+        else:
+            self._display.job(job, item.label)
 
     async def _submitted(self, item: Item) -> None:
         """The way of one file. What stops it is kept with it and does not stop the others."""
@@ -141,7 +151,7 @@ class Run:
                 return
             ended = self._ended[item.job.id] = asyncio.get_running_loop().create_future()
             self._watcher.add(item.job)
-            self._display.job(item.job, item.label)
+            self._show(item, item.job)
             if item.job.state not in watch.TERMINAL:
                 item.job = await ended
             if self._upload and item.job.state == "completed":
@@ -180,7 +190,7 @@ class Run:
                 on_progress=lambda done, total: self._display.transfer(item.label, "fetched", done, total),
             )
         item.fetched = True
-        self._display.job(item.job, item.label)
+        self._show(item, item.job)
 
     def report(self) -> None:
         """What became of each file."""
