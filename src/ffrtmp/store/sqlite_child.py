@@ -47,7 +47,7 @@ class Child:
             (ours if writer is None else writer).close()
             process.kill()
             await asyncio.shield(asyncio.to_thread(process.wait))
-            if isinstance(error, OSError | asyncio.IncompleteReadError):
+            if isinstance(error, Exception):
                 raise errors.Unavailable(
                     f"The process that writes {first.path} ended at its start (exit code {process.returncode});"
                     " its own words stand above."
