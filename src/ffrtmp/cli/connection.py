@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -86,6 +87,7 @@ class Connection:
     cert: Path | None = None
     key: Path | None = None
     insecure: bool = False
+    key_from: str = ""
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Client"]:
@@ -99,7 +101,13 @@ class Connection:
             logs.configure("warning", "text")  # to stderr: stdout is for results
         try:
             client = await Client.connect(
-                self.master, api_key=self.api_key, ca=self.ca, cert=self.cert, key=self.key, insecure=self.insecure
+                self.master,
+                api_key=self.api_key,
+                ca=self.ca,
+                cert=self.cert,
+                key=self.key,
+                insecure=self.insecure,
+                key_from=self.key_from,
             )
         except errors.InvalidInput as error:  # no master was asked yet
             raise click.UsageError(str(error)) from error
@@ -142,6 +150,17 @@ def _typed(ctx: click.Context) -> str:
     return "".join(f" {word}" for word in words)
 
 
+def _key_from(ctx: click.Context) -> str:
+    """Where the API key was found, in a person's words; "" when nobody gave one."""
+    if not _value(ctx, "api_key"):
+        return ""
+    source = ctx.get_parameter_source("api_key")
+    if source is click.core.ParameterSource.ENVIRONMENT and _value(ctx, "api_key") == ctx.params["api_key"]:
+        names = next(env for flag, _, env, _ in _OPTIONS if flag == "--api-key")
+        return next(f"the variable {name}" for name in names if os.environ.get(name))
+    return "the --config file" if source is click.core.ParameterSource.DEFAULT_MAP else "--api-key"
+
+
 def session(ctx: click.Context) -> Session:
     return Session(
         Connection(
@@ -151,6 +170,7 @@ def session(ctx: click.Context) -> Session:
             cert=_value(ctx, "cert"),
             key=_value(ctx, "key"),
             insecure=bool(_value(ctx, "insecure_skip_verify")),
+            key_from=_key_from(ctx),
         ),
         output.Output(json=_value(ctx, "output_format") == "json", options=_typed(ctx)),
     )

@@ -91,7 +91,7 @@ async def _send_rest(
         # our offset is not the server's (an earlier send got further than we heard): its status says where to go on
         return await wire.call("GET", f"/uploads/{status.id}", agent.UploadStatus, tries=_TRIES)
     if reply.status_code >= 400:
-        raise http.refusal(reply, reply.content)
+        raise wire.refusal(reply, reply.content)
     return msgspec.json.decode(reply.content, type=agent.UploadStatus)
 
 
@@ -177,7 +177,7 @@ async def _fetch_rest(wire: http.Http, url: str, part: _Part, on_progress: OnPro
     try:
         async with wire.raw.stream("GET", url, headers=wire.headers(headers)) as reply:
             if reply.status_code >= 400:
-                raise http.refusal(reply, await reply.aread())
+                raise wire.refusal(reply, await reply.aread())
             if part.have and reply.status_code != 206:
                 part.restart()
             async for piece in reply.aiter_raw(_CHUNK_BYTES):

@@ -31,7 +31,8 @@ class Client(worker.WorkerCalls):
     """An async context manager. Safe for many tasks at once.
 
     `api_key`: sent as a bearer token. `ca`: certificates to trust; without it the system's roots and the local master's own
-    certificate. `insecure`: trust anyone (warns). `timeout`: seconds for one answer. Every method raises a `domain.errors`
+    certificate. `insecure`: trust anyone (warns). `timeout`: seconds for one answer. `key_from`: where the key came from, to be
+    named when it is refused. Every method raises a `domain.errors`
     error; `Unavailable` when the master cannot be reached.
     """
 
@@ -45,6 +46,7 @@ class Client(worker.WorkerCalls):
         key: Path | None = None,
         insecure: bool = False,
         timeout: float = 30.0,
+        key_from: str = "",
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         if urlsplit(base_url).scheme not in ("http", "https"):
@@ -66,6 +68,7 @@ class Client(worker.WorkerCalls):
             timeout=timeout,
             rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
             transport=transport,
+            key_from=key_from,
         )
 
     @classmethod
@@ -79,14 +82,19 @@ class Client(worker.WorkerCalls):
         key: Path | None = None,
         insecure: bool = False,
         timeout: float = 30.0,
+        key_from: str = "",
     ) -> "Client":
         """Find out how the master speaks: a bare `host:port` is tried with TLS, then without; `http://` also with TLS where a
         plain answer does not come; `https://` only so. Without `api_key`, a master on this machine gets the key of the
         user's state folder. Raises Unavailable naming each address that was tried."""
         tried: list[tuple[str, str]] = []
         for url in candidates(master):
-            chosen = api_key or (state.read_api_key() if state.is_local(urlsplit(url).hostname or "") else "")
-            client = cls(url, api_key=chosen, ca=ca, cert=cert, key=key, insecure=insecure, timeout=timeout)
+            chosen, origin = api_key, key_from
+            if not chosen and state.is_local(urlsplit(url).hostname or ""):
+                chosen, origin = state.read_api_key(), f"the file {state.folder() / state.API_KEY_FILE}"
+            client = cls(
+                url, api_key=chosen, ca=ca, cert=cert, key=key, insecure=insecure, timeout=timeout, key_from=origin
+            )
             try:
                 await client._wire.call("GET", "/health", views.HealthView, timeout=min(timeout, _PROBE_SECONDS))
             except errors.FfrtmpError as error:
@@ -214,7 +222,7 @@ class Client(worker.WorkerCalls):
                     timeout=httpx.Timeout(10.0, read=60.0),
                 ) as reply:
                     if reply.status_code >= 400:
-                        raise http.refusal(reply, await reply.aread())
+                        raise self._wire.refusal(reply, await reply.aread())
                     failures = 0
                     async for message in stream.messages(reply.aiter_lines()):
                         last, pause = message.id or last, message.retry_seconds or pause

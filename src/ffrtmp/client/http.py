@@ -32,6 +32,8 @@ _AWAY = frozenset({429, 502, 503, 504})
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 5.0
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
+#: the code of an answer by some other server
+NOT_A_MASTER = "not_a_master"
 
 
 class Trust(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,11 +81,13 @@ class Http:
         timeout: float,
         rng: random.Random,
         transport: "httpx.AsyncBaseTransport | None" = None,
+        key_from: str = "",
     ) -> None:
         import httpx
 
         self.base_url = base_url.rstrip("/")
         self.api_key = api_key
+        self.key_from = key_from
         self.rng = rng
         self._timeout = timeout
         verify: ssl.SSLContext | bool = trust.context() if self.base_url.startswith("https:") else False
@@ -127,7 +131,7 @@ class Http:
                 reply = await self._once(method, path, content, params, self.headers(extra, api_key=api_key), timeout)
                 return self._read(reply, answer)
             except errors.Unavailable as error:
-                if attempt == tries:
+                if attempt == tries or error.code == NOT_A_MASTER:
                     raise
                 await asyncio.sleep(backoff(attempt, error.retry_after_seconds, self.rng))
         raise AssertionError("tries is at least 1")
@@ -155,8 +159,25 @@ class Http:
         except httpx.HTTPError as error:
             raise unreachable(self.base_url, error) from error
         if reply.status_code >= 400:
-            raise refusal(reply, reply.content)
+            raise self.refusal(reply, reply.content)
         return reply
+
+    def refusal(self, reply: "httpx.Response", body: bytes) -> errors.FfrtmpError:
+        """The error of an answer with a status of 400 or more, in the words of who asked."""
+        error = refusal(reply, body)
+        # a slash in the name of a job or node makes a path that no master has
+        if error.code == problems.NO_ROUTE and b"%2F" not in reply.request.url.raw_path:
+            return errors.Unavailable(
+                f"What answers at {self.base_url} is not a master's API, or that of another version: it has no"
+                f" {reply.request.url.path}. Name the address that the master says at its start with --master.",
+                code=NOT_A_MASTER,
+            )
+        missing = not self.api_key and error.code == "missing_authorization"
+        if isinstance(error, errors.Unauthenticated) and (missing or (self.api_key and self.key_from)):
+            return errors.Unauthenticated(
+                _no_key(self.base_url, self.key_from if self.api_key else ""), code=error.code
+            )
+        return error
 
     def _read(self, reply: "httpx.Response", answer: type[T]) -> T:
         if answer is type(None):
@@ -185,6 +206,21 @@ def refusal(reply: "httpx.Response", body: bytes) -> errors.FfrtmpError:
         seconds = float(asked) if asked.isdigit() else None
         return errors.Unavailable(error.message, code=error.code, retry_after_seconds=seconds)
     return error
+
+
+def _no_key(url: str, rejected: str) -> str:
+    """`rejected`: where the key came from that the master does not know; "" when there was none."""
+    if rejected:
+        why = f"does not accept the API key from {rejected}. Give the right one"
+    else:
+        why = (
+            "asks for an API key, and none was found (not in --api-key, FFMPEG_RTMP_API_KEY or MASTER_API_KEY; and"
+            f" {state.folder() / state.API_KEY_FILE} is for a master on this machine). Give it"
+        )
+    return (
+        f"The master at {url} {why} with --api-key or FFMPEG_RTMP_API_KEY: the one that it was started with, or printed at its"
+        f" first start and keeps in the file {state.API_KEY_FILE} of its state folder."
+    )
 
 
 def unreachable(url: str, error: Exception) -> errors.Unavailable:

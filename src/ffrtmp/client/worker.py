@@ -19,6 +19,7 @@ class WorkerCalls:
             "POST", "/nodes/register", agent.Registered, body=node, api_key=self._register_key
         )
         self._wire.api_key = registered.credential or self._register_key
+        self._wire.key_from = ""  # it came from the master itself
         return registered
 
     async def lease(self, node_id: str, request: agent.LeaseRequest) -> agent.LeaseReply:

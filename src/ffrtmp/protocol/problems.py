@@ -9,6 +9,8 @@ from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Fault
 
 CONTENT_TYPE = "application/problem+json"
+#: the code of a 404 for a path that the server does not have at all
+NO_ROUTE = "no_route"
 
 #: error class → HTTP status; the first match in this order counts
 STATUS: tuple[tuple[type[errors.FfrtmpError], int], ...] = (

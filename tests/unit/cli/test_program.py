@@ -125,6 +125,30 @@ def test_a_refused_key_says_what_to_do(run, master):
     assert "--api-key" in told.err
 
 
+def test_a_refused_key_is_named_by_where_it_came_from(run, master, monkeypatch, tmp_path):
+    master.fault = errors.Unauthenticated("Missing Authorization header.", code="missing_authorization")
+    missing = run("jobs", "list").err
+    assert "asks for an API key, and none was found" in missing
+    assert "Authorization" not in missing
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "api-key").write_text("old\n")
+    assert f"the API key from the file {tmp_path / 'state' / 'api-key'}." in run("jobs", "list").err
+    monkeypatch.setenv("MASTER_API_KEY", "wrong")
+    assert "the API key from the variable MASTER_API_KEY." in run("jobs", "list").err
+    assert "the API key from --api-key." in run("--api-key", "worse", "jobs", "list").err
+    (tmp_path / "c.toml").write_text('[client]\napi_key = "worst"\n')
+    monkeypatch.delenv("MASTER_API_KEY")
+    assert "the API key from the --config file." in run("jobs", "list", "--config", str(tmp_path / "c.toml")).err
+
+
+def test_a_server_that_is_no_master_is_called_so(run, master):
+    master.fault = errors.NotFound("There is no /jobs here; GET /schema lists the routes.", code="no_route")
+    told = run("jobs", "list")
+    assert told.code == 3
+    assert f"What answers at {master.url} is not a master's API" in told.err
+    assert len(master.requests) == 2  # its health, the list, and no other try
+
+
 def test_the_key_is_sent(run, master):
     run("jobs", "list", "--api-key", "k1")
     assert master.headers[-1]["authorization"] == "Bearer k1"

@@ -134,6 +134,14 @@ async def test_list_filters_and_odd_references() -> None:
     assert asked[1] == "http://master:8080/jobs/a%2F..%2Fb%3Fx"
 
 
+async def test_a_path_that_no_master_has_is_another_server_or_a_strange_name() -> None:
+    async with client(lambda _: problem(404, "no_route", "There is no such path here.")) as one:
+        with pytest.raises(errors.Unavailable, match="not a master's API"):
+            await one.job(17)
+        with pytest.raises(errors.NotFound):
+            await one.job("a/b")
+
+
 async def test_a_node_goes_on_with_its_own_credential_and_registers_with_the_key() -> None:
     seen: list[tuple[str, str]] = []
 

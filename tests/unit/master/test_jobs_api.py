@@ -149,5 +149,5 @@ async def test_explain_says_why_a_job_waits(master: Running) -> None:
 
 
 async def test_unknown_paths_and_methods_are_problem_documents(master: Running) -> None:
-    assert (await master.send("GET", "/nope", expect=404))["code"] == "not_found"
+    assert (await master.send("GET", "/nope", expect=404))["code"] == "no_route"
     assert (await master.send("PUT", "/jobs", expect=405))["code"] == "method_not_allowed"

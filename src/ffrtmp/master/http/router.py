@@ -49,7 +49,8 @@ async def _send(send: Send, document: problems.Problem, headers: list[tuple[byte
 
 async def _nothing(scope: Scope, _: Receive, send: Send) -> None:
     path = scope["path"][:200]
-    await _send(send, problems.problem(errors.NotFound(f"There is no {path} here; GET /schema lists the routes.")), [])
+    fault = errors.NotFound(f"There is no {path} here; GET /schema lists the routes.", code=problems.NO_ROUTE)
+    await _send(send, problems.problem(fault), [])
 
 
 class _Schema:
