@@ -60,13 +60,17 @@ def destinations(
 ) -> list[tuple[Path, Path]]:
     """(input, output) pairs. Raises ValueError with a sentence.
 
-    `out` is a directory when it is one, ends in a slash, or several inputs go there; then each output has its input's name
-    and the extension of the container.
+    `out` is a directory when it is one, ends in a slash, or several inputs go there and it is not named like a video; then
+    each output has its input's name and the extension of the container.
     """
     target = Path(out)
     if target.is_dir() or out.endswith("/") or len(inputs) > 1:
         if target.exists() and not target.is_dir():
-            raise ValueError(f"{out} is a file; several inputs need a directory to go to")
+            raise ValueError(f"{out} is a file, and several inputs go to a directory; was it left out after {out}?")
+        if not target.exists() and not out.endswith("/") and target.suffix.lower() in spec.EXTENSIONS:
+            raise ValueError(
+                f"OUT is {out}, a file's name, and several inputs go to a directory; give a directory ({target.stem}/)"
+            )
         extension = container or ("webm" if codec in ("vp8", "vp9") else "mp4")
         pairs = [(path, target / f"{path.stem}.{extension}") for path in inputs]
     else:

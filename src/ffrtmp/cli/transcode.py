@@ -85,7 +85,10 @@ def _items(inputs: tuple[str, ...], out: str, asked: dict[str, Any], *, overwrit
     for source, target in pairs:
         _check_input(source)
         if os.path.lexists(target) and not overwrite:
-            raise errors.Conflict(f"{target} exists; choose another name, or give --overwrite.", code="output_exists")
+            what = f"{target} exists; choose another name, or give --overwrite."
+            if len(inputs) == 1 and str(target) == out and not target.is_dir():
+                what += f" If it is an input too, give the output after it: ffrtmp transcode {source} {out} DIRECTORY/"
+            raise errors.Conflict(what, code="output_exists")
         body = spec_options.merge(asked, {"parameters": {"overwrite": True} if overwrite else {}})
         if not codec and not scenario:
             body["parameters"]["codec"] = placing.usual_codec(target, container)
