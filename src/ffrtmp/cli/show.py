@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ffrtmp.cli import output, text
+from ffrtmp.cli import output, text, watch
 from ffrtmp.domain import units
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def jobs_table(out: output.Output, jobs: Sequence["JobView"]) -> None:
             [
                 job.sequence_number,
                 output.state(job.state),
-                job.progress,
+                "-" if _unknown_how_far(job) else job.progress,
                 job.queue if job.priority == "medium" else f"{job.queue}/{job.priority}",
                 _short(job.node_name or "-", 14),
                 text.ago(job.created_at).removesuffix(" ago"),
@@ -172,6 +172,8 @@ def _headline(out: output.Output, job: "JobView") -> None:
     line = Text(f"Job {job.sequence_number}  ", style="bold")
     line.append(job.state + (" (canceling)" if job.cancel_requested and not job.completed_at else ""), style=style)
     out.show(line)
+    if _unknown_how_far(job):
+        return
     bar = Text("  ")
     bar.append("━" * filled, style=style or "bold")
     bar.append("─" * (_BAR - filled), style="dim")
@@ -181,6 +183,11 @@ def _headline(out: output.Output, job: "JobView") -> None:
         left = f" · {units.human_seconds(eta)} left" if eta is not None else ""
         bar.append(text.speeds(job.progress_detail) + left)
     out.show(bar)
+
+
+def _unknown_how_far(job: "JobView") -> bool:
+    """The master keeps the progress of an attempt while it runs: of a job that did not complete it knows none."""
+    return job.state in watch.TERMINAL and job.state != "completed" and not job.progress
 
 
 def _heading(out: output.Output, title: str) -> None:

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from ffrtmp.domain.job import Progress
     from ffrtmp.protocol.views import JobView
 
+#: phases with a word of their own: `fetched` is what we get from the master
+_PHASES = {"fetch": "node gets the input"}
+
 
 def moment(stamp: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(stamp)
@@ -76,8 +79,9 @@ def speeds(progress: "Progress | None", *, short: bool = False) -> str:
     """`encode · 31.2 fps · 1.3x · 2.1 Mb/s`, as far as it is known; short: `encode · 1.3x`."""
     if progress is None:
         return ""
+    phase, space, percent = progress.phase.partition(" ")
     parts = [
-        progress.phase,
+        _PHASES.get(phase, phase) + space + percent,
         f"{progress.fps:.1f} fps" if progress.fps and not short else "",
         f"{progress.speed:.2f}x" if progress.speed else "",
         bitrate(progress.bitrate_bps) if progress.bitrate_bps and progress.bitrate_bps >= 1000 and not short else "",
