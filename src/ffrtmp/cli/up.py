@@ -12,10 +12,13 @@ import click
 
 from ffrtmp.cli import base, exits, layered, parameters, serving, supervise
 from ffrtmp.cli.serving import PORT
+from ffrtmp.domain import errors
 
 _DEFAULT_PORT = 8080
 #: whoever stops it waits for this: what runs goes back to the queue
 _AGENT_GRACE = "2s"
+#: where the address stands while it runs, for whoever starts a second one
+_URL_FILE = "url"
 
 
 @click.command(
@@ -60,12 +63,22 @@ def _kept() -> supervise.Folder:
         raise click.UsageError(f"{folder} cannot be made ({error.strerror}); set FFRTMP_STATE_DIR.") from None
     try:
         os.close(sqlite_guard.lock(folder / "master.db"))
-    except sqlite_guard.StoreLocked:
-        raise click.UsageError(
-            f"Another `ffrtmp up` runs with {folder}. Use that one, or give this one its own place: --temporary, or another"
-            " FFRTMP_STATE_DIR."
+    except sqlite_guard.StoreLocked as locked:
+        if locked.leaving:
+            raise errors.Conflict(f"An earlier `ffrtmp up` with {folder} is still ending; try again soon.") from None
+        at = f" at {url}" if (url := _read(folder / _URL_FILE)) else ""
+        raise errors.Conflict(
+            f"Another `ffrtmp up` runs{at}, with {folder}. Use that one, or give this one its own place: --temporary, or"
+            " another FFRTMP_STATE_DIR."
         ) from None
     return supervise.Folder(folder)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def free(port: int) -> bool:
@@ -81,7 +94,7 @@ def free(port: int) -> bool:
 
 async def _up(place: supervise.Folder, port: int, roots: tuple[Path, ...], slots: int | str) -> int:
     if port and not free(port):
-        raise click.UsageError(f"Port {port} is in use: another master? Choose another with --port, or --port 0.")
+        raise errors.Conflict(f"Port {port} is in use: another master? Choose another with --port, or --port 0.")
     folder, temporary = place.path, place.held is not None
     environment = serving.child_environment()
     if temporary:
@@ -90,6 +103,7 @@ async def _up(place: supervise.Folder, port: int, roots: tuple[Path, ...], slots
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
+    (folder / _URL_FILE).unlink(missing_ok=True)  # of one that was killed
     async with supervise.Programs(environment, place, stop) as programs:
         master = await programs.start(
             "master",
@@ -97,6 +111,7 @@ async def _up(place: supervise.Folder, port: int, roots: tuple[Path, ...], slots
              "--metrics-port", str(9090 if free(9090) else 0)],
         )  # fmt: skip
         url = str(master["url"])
+        (folder / _URL_FILE).write_text(f"{url}\n")
         agent = await programs.start(
             "agent",
             ["--register", "--master", url, "--max-concurrent-jobs", str(slots), "--work-dir", str(folder / "work"),
@@ -106,6 +121,7 @@ async def _up(place: supervise.Folder, port: int, roots: tuple[Path, ...], slots
         )  # fmt: skip
         _tell(master, agent, url, roots, folder if temporary else None)
         ended = await programs.until_one_ends()
+        (folder / _URL_FILE).unlink(missing_ok=True)
         if ended is None:
             click.echo("\nStopping...", err=True)
         else:
