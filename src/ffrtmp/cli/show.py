@@ -30,7 +30,7 @@ def jobs_table(out: output.Output, jobs: Sequence["JobView"]) -> None:
                 _short(job.node_name or "-", 14),
                 text.ago(job.created_at).removesuffix(" ago"),
                 text.taken(job),
-                text.what(job) + (f": {job.failure.code}" if job.failure else ""),
+                text.made(job) + (f": {job.failure.code}" if job.failure else ""),
             ]
             for job in jobs
         ],
@@ -45,7 +45,7 @@ def job_page(out: output.Output, job: "JobView", outputs: "OutputsView | None", 
         out,
         [
             ("Id", job.id),
-            ("Job", text.what(job)),
+            ("Job", text.made(job)),
             ("Asked for", _asked(job)),
             ("Queue", f"{job.queue}, priority {job.priority}, engine {job.engine}"),
             ("Submitted", f"{text.clock(job.created_at)} ({text.ago(job.created_at)})"),

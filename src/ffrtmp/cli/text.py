@@ -64,11 +64,32 @@ def memory(size: int) -> str:
 
 
 def what(job: "JobView") -> str:
-    """The job in few words: its scenario, or its codec, and its file."""
+    """The job in few words: its file, what is made of it as far as the submission says, and its scenario or codec."""
+    return _few_words(job, str(job.parameters.get("output") or ""))
+
+
+def made(job: "JobView") -> str:
+    """The same, with the name that the master gave where the submission gave none."""
+    outputs = job.result.outputs if job.result else []
+    return _few_words(job, str(job.parameters.get("output") or (outputs[0].name if outputs else "")))
+
+
+def _few_words(job: "JobView", output: str) -> str:
     name = str(job.parameters.get("input") or "generated clip")
-    name = job.tags.get("file") or name.removeprefix("file://").rsplit("/", 1)[-1]
-    made = job.scenario or str(job.parameters.get("codec") or "")
-    return f"{name} → {made}" if made else name
+    source = cut(job.tags.get("file") or _file(name))
+    how = job.scenario or str(job.parameters.get("codec") or "")
+    if output:
+        return f"{source} → {cut(_file(output))}" + (f" ({how})" if how else "")
+    return f"{source} → {how}" if how else source
+
+
+def _file(location: str) -> str:
+    return location.removeprefix("file://").rsplit("/", 1)[-1]
+
+
+def cut(name: str, width: int = 32) -> str:
+    """A long name without its middle: the end tells the kind, and often what makes it another than its neighbour."""
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width // 2) :]}"
 
 
 def name(job: "JobView") -> str:

@@ -28,6 +28,17 @@ def test_tables_fit_80_columns(run, master, view, monkeypatch):
     assert max(map(len, run("jobs", "list").out.splitlines())) <= 80
 
 
+def test_the_list_tells_jobs_on_one_file_apart(run, master, view):
+    asked = {"input": "/srv/bunny.mp4", "codec": "h264"}
+    master.add(view(1, scenario="", parameters={**asked, "output": "/srv/small.mp4"}))
+    master.add(view(2, "completed", scenario="", parameters=asked))
+    master.add(view(3, scenario="", parameters={**asked, "output": "/srv/" + "x" * 90 + "-720p.mkv"}))
+    rows = run("jobs", "list").out.splitlines()
+    assert rows[3].endswith("bunny.mp4 → small.mp4 (h264)")
+    assert rows[2].endswith("bunny.mp4 → clip.mp4 (h264)")  # the master named it
+    assert rows[1].endswith("bunny.mp4 → xxxxxxxxxxxxxxx…xxxxxxx-720p.mkv (h264)")
+
+
 def test_no_jobs_is_said_on_stderr(run, master):
     told = run("jobs", "list")
     assert (told.code, told.out) == (0, "")
