@@ -43,6 +43,7 @@ class Bars:
         self._last: dict[str, tuple[float, str]] = {}
         self._percent: dict[str, float] = {}
         self._asking = False
+        self._notes: list[str] = []  #: what came under a question
         self._bars: Progress | None = None  #: None: nothing is drawn
 
     def __enter__(self) -> "Bars":
@@ -51,6 +52,7 @@ class Bars:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+        self._say_notes()
 
     def suspend(self) -> None:
         self._stop()
@@ -58,8 +60,14 @@ class Bars:
 
     def resume(self) -> None:
         self._asking = False
+        self._say_notes()
         if self._bars is None:
             self._draw()
+
+    def _say_notes(self) -> None:
+        notes, self._notes = self._notes, []
+        for note in notes:
+            self._out.say(note)
 
     def _stop(self) -> None:
         bars, self._bars = self._bars, None
@@ -111,7 +119,10 @@ class Bars:
         self._set(label, 100.0 * done / total if total else 100.0, of)
 
     def note(self, message: str) -> None:
-        self._out.say(message)
+        if self._asking:
+            self._notes.append(message)
+        else:
+            self._out.say(message)
 
 
 class Lines:

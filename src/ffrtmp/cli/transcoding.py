@@ -52,7 +52,7 @@ class Run:
         self._upload = upload
         self._detach = detach
         self._transfers = asyncio.Semaphore(_TRANSFERS)
-        self._watcher = watch.Watcher(client, notice=session.out.say, growing=True)
+        self._watcher = watch.Watcher(client, notice=lambda message: self._display.note(message), growing=True)
         self._ended: dict[str, asyncio.Future[JobView]] = {}
         self._display: progress.Display
 
@@ -104,7 +104,7 @@ class Run:
             by_job[job.id].job = job
             self._display.job(job, by_job[job.id].label)
 
-        watcher = watch.Watcher(self._client, by_job, notice=self._session.out.say)
+        watcher = watch.Watcher(self._client, by_job, notice=self._display.note)
         with contextlib.suppress(errors.FfrtmpError):
             await watch.wait(watcher, see, _CANCEL_SECONDS)
 

@@ -1,6 +1,7 @@
 """What a person at a terminal sees: the program in a process of its own, with a pseudo-terminal as its terminal."""
 
 import contextlib
+import io
 import os
 import pty
 import re
@@ -10,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from ffrtmp.cli import output, progress
 from ffrtmp.domain.job import Progress
 
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
@@ -113,6 +116,18 @@ def test_a_job_that_ends_under_the_question_withdraws_it(master, view, running):
     tidy(running)
     assert sum(line.endswith(QUESTION.rstrip()) for line in running.lines) == 1
     assert "small.mp4" in running.lines[-2]
+
+
+def test_what_is_noted_under_the_question_waits_for_its_answer():
+    out = output.Output(json=False)
+    screen = io.StringIO()
+    out.messages = Console(file=screen, force_terminal=True)
+    with progress.Bars(out) as bars:
+        bars.suspend()
+        bars.note("The master is away.")
+        assert "away" not in screen.getvalue()
+        bars.resume()
+        assert "away" in screen.getvalue()
 
 
 @pytest.mark.parametrize(
