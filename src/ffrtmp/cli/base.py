@@ -5,6 +5,7 @@ Nothing here imports more than click: `ffrtmp --help` and shell completion run t
 
 import difflib
 import importlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,13 @@ class Option(click.Option):
         super().__init__(*args, **settings)
         self.section = section
         self.key = key
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """The variable is named where the value came from it, and only there."""
+        source = ctx.get_parameter_source(self.name or "") if ctx else None
+        if source is click.core.ParameterSource.COMMANDLINE:
+            return click.Parameter.get_error_hint(self, ctx)
+        return super().get_error_hint(ctx)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         record = super().get_help_record(ctx)
@@ -45,7 +53,10 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         spelt, off = _spell_switches(self, ctx, args)
-        rest = super().parse_args(ctx, spelt)
+        try:
+            rest = super().parse_args(ctx, spelt)
+        except click.NoSuchOption as error:
+            raise _with_file_hint(error, args, ctx) from None
         for name in off:
             ctx.params[name] = False
             ctx.set_parameter_source(name, click.core.ParameterSource.COMMANDLINE)
@@ -78,6 +89,15 @@ class Command(click.Command):
         if self.notes:
             formatter.write_paragraph()
             formatter.write_text(self.notes)
+
+
+def _with_file_hint(error: click.NoSuchOption, args: list[str], ctx: click.Context) -> click.UsageError:
+    """A file whose name begins with `-` was taken for options: say how to write it."""
+    near = (arg for arg in args if arg.startswith("-") and not arg.startswith("--"))
+    name = next((arg for arg in near if os.path.lexists(arg) or "." in arg), None)
+    if name is None:
+        return error
+    return click.UsageError(f"{name} begins with `-` like an option; if it is a file, write ./{name}", ctx)
 
 
 def output_option() -> click.Option:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffrtmp.cli import connection, exits, parameters, progress, show, text, watch
+from ffrtmp.cli import connection, exits, parameters, progress, show, spec_options, text, watch
 from ffrtmp.domain import errors
 
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ async def _list(session: connection.Session, options: dict[str, Any]) -> None:
             filters["node"] = (await client.node(filters["node"])).id
         while True:
             ask = _PAGE if everything else min(_PAGE, limit - len(found))
-            page = await client.jobs(**filters, limit=ask, cursor=cursor)
+            try:
+                page = await client.jobs(**filters, limit=ask, cursor=cursor)
+            except errors.InvalidInput as error:
+                typed = {f"query.{name}": f"--{name}" for name in (*filters, "tag", "limit", "cursor")}
+                raise spec_options.as_options(error, typed) from None
             found += page.jobs
             cursor = page.next_cursor
             if cursor is None or (not everything and len(found) >= limit):

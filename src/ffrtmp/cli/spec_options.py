@@ -5,6 +5,7 @@ come back with JSON paths; `as_options` turns these into the options that a pers
 """
 
 import dataclasses
+import re
 from typing import Any
 
 import click
@@ -132,15 +133,37 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 #: JSON path → the option that a person typed
-_BY_PATH = {f"parameters.{field.path}": field.flag for field in FIELDS} | {
-    field.path: field.flag for field in SUBMISSION
-}
+_BY_PATH = (
+    {f"parameters.{field.path}": field.flag for field in FIELDS}
+    | {field.path: field.flag for field in SUBMISSION}
+    | {"parameters.audio": "--audio"}
+)
+_FLAGS = {field.path: field.flag for field in FIELDS}
+#: in a sentence, these are fields and nothing else …
+_FIELD = re.compile(
+    r"`?(?<![\w'./-])(" + "|".join(re.escape(name) for name in _FLAGS if re.search("[._]", name)) + r")\b`?"
+)
+#: … and these only after a word that says so
+_PLAIN = re.compile(
+    r"\b(set|use|with|below|choose a) `?(" + "|".join(name for name in _FLAGS if name.isalpha()) + r")\b`?(?! [\d'])"
+)
+_TOO_LOW = re.compile(r"must be greater than or equal to 1000 \(got '?(\d{1,3})'?\)")
 
 
 def as_options(error: errors.InvalidInput, more: dict[str, str] | None = None) -> errors.InvalidInput:
     """The same refusal, with the options' names in the place of JSON paths."""
     known = {**_BY_PATH, **(more or {})}
-    faults = [errors.Fault(known.get(fault.path, fault.path), fault.message, fault.code) for fault in error.faults]
+    faults = [errors.Fault(known.get(fault.path, fault.path), _as_typed(fault), fault.code) for fault in error.faults]
     if len(faults) == 1:
         return errors.InvalidInput(faults=faults, code=error.code)
     return errors.InvalidInput(str(error).replace(" under `errors`", " below"), faults=faults, code=error.code)
+
+
+def _as_typed(fault: errors.Fault) -> str:
+    """The message, with options where it names fields."""
+    if fault.path.endswith("bitrate") and (low := _TOO_LOW.fullmatch(fault.message)):
+        number = low[1]
+        unit = "M" if int(number) < 100 and not fault.path.startswith("parameters.audio") else "k"
+        return f"{number} is in bits per second; did you mean {number}{unit}?"
+    message = _PLAIN.sub(lambda found: f"{found[1]} {_FLAGS[found[2]]}", fault.message)
+    return _FIELD.sub(lambda found: _FLAGS[found[1]], message)

@@ -179,7 +179,7 @@ def _format(
         able = ", ".join(name for name, taken in spec.CONTAINER_VIDEO.items() if codec in taken)
         usual = codecs.RULES[codec].container
         faults.add(
-            "container",
+            "output" if given.container is None else "container",  # what named it
             f"{container} cannot hold {codec}; it goes into {able} (nearest that works: {codec} in {usual})",
             "unsupported_combination",
         )

@@ -45,6 +45,13 @@ def test_no_jobs_is_said_on_stderr(run, master):
     assert "ffrtmp transcode" in told.err
 
 
+def test_a_refused_filter_is_named_as_it_was_typed(run, master):
+    master.fault = errors.InvalidInput(faults=[errors.Fault("query.state", "'foo' is not known")])
+    told = run("jobs", "list", "--state", "foo")
+    assert told.code == 4
+    assert told.err == "error: --state: 'foo' is not known\n"
+
+
 def test_list_goes_through_pages(run, master, view):
     for number in range(1, 251):
         master.add(view(number))

@@ -193,6 +193,12 @@ def test_a_wrong_command_line_is_exit_2(run, arguments, said):
     assert told.out == ""
 
 
+def test_a_wrong_value_is_blamed_on_what_gave_it(run, monkeypatch):
+    assert "env var" not in run("master", "--port", "70000").err
+    monkeypatch.setenv("FFRTMP_MASTER_PORT", "70000")
+    assert "env var: 'FFRTMP_MASTER_PORT'" in run("master").err
+
+
 def test_nodes(run, master, a_node):
     assert "ffrtmp agent --register" in run("nodes", "list").err
     master.nodes.append(a_node())

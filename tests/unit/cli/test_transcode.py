@@ -137,7 +137,22 @@ def test_dry_run_shows_what_each_would_become(run, clip):
         (["clip.mov", "/proc/new/a.mp4"], 2, "no directory can be made in /proc, so not /proc/new"),
         (["clip.mov", "empty.mov/a.mp4"], 2, "empty.mov is not a directory"),
         (["clip.mov", "a.mp4", "--bitrate", "abc"], 4, "--bitrate: 'abc' is not a bitrate"),
-        (["clip.mov", "a.webm", "--codec", "h264"], 4, "cannot hold h264"),
+        (["clip.mov", "a.webm", "--codec", "h264"], 4, "OUT: webm cannot hold h264"),
+        (["clip.mov", "a.webm", "--codec", "h264", "--container", "webm"], 4, "--container: webm cannot hold h264"),
+        (["clip.mov", "a.mp4", "--two-pass"], 4, "--two-pass: needs a bitrate to aim at; set --bitrate"),
+        (
+            ["clip.mov", "a.mp4", "--crf", "20", "--bitrate", "2M"],
+            4,
+            "with --crf; to cap a crf encode use --max-bitrate",
+        ),
+        (
+            ["clip.mov", "a.mp4", "--audio", "copy", "--audio-bitrate", "9k"],
+            4,
+            "--audio: bitrate and channels do not go",
+        ),
+        (["clip.mov", "a.mp4", "--bitrate", "2"], 4, "--bitrate: 2 is in bits per second; did you mean 2M?"),
+        (["clip.mov", "a.mp4", "--audio-bitrate", "128"], 4, "did you mean 128k?"),
+        (["-dash.mp4", "a.mp4"], 2, "if it is a file, write ./-dash.mp4"),
         (["clip.mov", "a.mp4", "--scenario", "720p30-h265x"], 4, "the nearest are"),
     ],
 )

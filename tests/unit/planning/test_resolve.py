@@ -45,7 +45,7 @@ def test_the_container_follows_from_the_output_or_the_codec() -> None:
         ({"codec": "h264", "input": "-x.mp4"}, "parameters.input", "forbidden_path"),
         ({"codec": "h264", "output": "dir/"}, "parameters.output", "invalid_value"),
         ({"codec": "h264", "output": "a.xyz"}, "parameters.output", "invalid_value"),
-        ({"codec": "h264", "output": "a.webm"}, "parameters.container", "unsupported_combination"),
+        ({"codec": "h264", "output": "a.webm"}, "parameters.output", "unsupported_combination"),
         ({"codec": "vp8", "container": "mp4"}, "parameters.container", "unsupported_combination"),
         ({"codec": "h264", "container": "mkv", "output": "a.mp4"}, "parameters.container", "invalid_value"),
         ({"codec": "vp9", "audio": "aac"}, "parameters.audio.codec", "unsupported_combination"),
