@@ -246,7 +246,7 @@ async def logs(session: connection.Session, job: str, attempt: int | None) -> No
 
 def _why_no_log(job: "JobView") -> str:
     if job.state in watch.TERMINAL:
-        return f"the attempt of {text.name(job)} left none" if job.started_at else f"{text.name(job)} never started"
+        return f"the attempt of {text.name(job)} left none" if job.node_id else f"{text.name(job)} never started"
     if job.state == "running":
         return f"{text.name(job)} is running, and the log comes when the attempt ends"
     return f"{text.name(job)} is {job.state}, and a log comes when an attempt ends"

@@ -95,7 +95,9 @@ def outcome(out: output.Output, job: "JobView") -> None:
 
 def _log_and_again(out: output.Output, job: "JobView", *, say: bool = False) -> None:
     number = job.sequence_number
-    log = f"  Log: ffrtmp jobs logs {number}{out.options}" if job.started_at else ""
+    log = (
+        f"  Log: ffrtmp jobs logs {number}{out.options}" if job.node_id else ""
+    )  # an attempt may fail before it starts
     again = f"  Again: ffrtmp jobs retry {number}{out.options}" if _may_go_well(job) else ""
     lines = [f"{log}  {again}"] if log and again and len(log + again) <= 78 else [line for line in (log, again) if line]
     for line in lines:

@@ -99,6 +99,10 @@ def test_only_a_failure_that_may_go_well_is_tried_again(run, master, view):
     stalled = views.FailureView(code="stalled", failure_class="transient", message="no progress", advice="See the log.")
     master.add(view(17, "failed", failure=stalled))
     assert "  Log: ffrtmp jobs logs 17    Again: ffrtmp jobs retry 17\n" in run("jobs", "status", "17").out
+    master.add(
+        view(19, "failed", started_at=None)
+    )  # its node refused it before the engine ran, and said why in the log
+    assert "  Log: ffrtmp jobs logs 19\n" in run("jobs", "status", "19").out
     nowhere = views.FailureView(code="unsatisfiable", failure_class="permanent", message="no node", advice="Start one.")
     master.add(view(18, "rejected", failure=nowhere))
     page = run("jobs", "status", "18").out
