@@ -213,9 +213,10 @@ def _no_key(url: str, rejected: str) -> str:
     if rejected:
         why = f"does not accept the API key from {rejected}. Give the right one"
     else:
+        kept = state.folder() / state.API_KEY_FILE
+        here = f" or {kept}" if state.is_local(urlsplit(url).hostname or "") else ""
         why = (
-            "asks for an API key, and none was found (not in --api-key, FFMPEG_RTMP_API_KEY or MASTER_API_KEY; and"
-            f" {state.folder() / state.API_KEY_FILE} is for a master on this machine). Give it"
+            f"asks for an API key, and none was found in --api-key, FFMPEG_RTMP_API_KEY, MASTER_API_KEY{here}. Give it"
         )
     return (
         f"The master at {url} {why} with --api-key or FFMPEG_RTMP_API_KEY: the one that it was started with, or printed at its"

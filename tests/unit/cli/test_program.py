@@ -129,6 +129,7 @@ def test_a_refused_key_is_named_by_where_it_came_from(run, master, monkeypatch, 
     master.fault = errors.Unauthenticated("Missing Authorization header.", code="missing_authorization")
     missing = run("jobs", "list").err
     assert "asks for an API key, and none was found" in missing
+    assert f" or {tmp_path / 'state' / 'api-key'}." in missing
     assert "Authorization" not in missing
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "api-key").write_text("old\n")
