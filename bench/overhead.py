@@ -21,7 +21,7 @@ _BUNNY = Path(__file__).parents[1] / "tests" / "media" / "bunny.mp4"
 
 
 async def run(*, quick: bool = False) -> str:
-    runs, jobs = (1, 6) if quick else (5, 40)
+    runs, jobs = (1, 6) if quick else (4, 40)
     ours, bare = [], []
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
