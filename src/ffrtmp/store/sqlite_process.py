@@ -166,6 +166,8 @@ def serve(channel: io.BufferedRWPair) -> None:
             connection.close()
             return
         _send(channel, transactions.run(batch))
+    # the master is gone, and the next one waits for our lock: at once, without the checkpoint of a close
+    os._exit(0)
 
 
 def _read(channel: io.BufferedRWPair) -> bytes | None:
@@ -194,8 +196,6 @@ def main() -> None:
         own.makefile("rwb") as channel,
     ):
         serve(channel)
-    # at once, without the checkpoint of a close: when the master is gone, the next one waits for our lock
-    os._exit(0)
 
 
 if __name__ == "__main__":
