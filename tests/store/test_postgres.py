@@ -228,6 +228,8 @@ async def test_limits_are_set_on_every_session(masters: list[PostgresStore], dat
     async with masters[0]._pool.acquire() as connection:
         assert await connection.fetchval("SHOW statement_timeout") == "15s"
         assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "15s"
+        # a page of a large table would start workers, which take longer than the page
+        assert await connection.fetchval("SHOW max_parallel_workers_per_gather") == "0"
     connection = await masters[0]._connect()
     assert await connection.fetchval("SHOW statement_timeout") == "15s"
     assert await connection.fetchval("SHOW synchronous_commit") == "on"

@@ -30,6 +30,7 @@ _SETTINGS = {
     "statement_timeout": "15000",
     "idle_in_transaction_session_timeout": "15000",
     "jit": "off",
+    "max_parallel_workers_per_gather": "0",  # starting a worker costs more than a page of jobs
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
