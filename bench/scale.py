@@ -82,9 +82,9 @@ def _megabytes(pid: int) -> float:
 
 async def _median_ms(http: httpx.AsyncClient, url: str) -> float:
     times = []
-    for _ in range(60):
+    for _ in range(600):
         started = time.perf_counter()
         answer = await http.get(url)
         assert answer.status_code == 200, answer.text
         times.append((time.perf_counter() - started) * 1000)
-    return report.median(times[10:])
+    return report.median(times[50:])
