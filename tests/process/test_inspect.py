@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ffrtmp.domain import errors
-from ffrtmp.media import inspection
+from ffrtmp.media import inspect, inspection
 
 BUNNY = Path(__file__).parents[1] / "media" / "bunny.mp4"
 WHOLE = BUNNY.read_bytes()
@@ -145,6 +145,12 @@ async def test_a_time_limit_ends_only_the_one_that_is_late(inspector, look):
     reply, found = await asyncio.gather(inspector.request(late, timeout_seconds=60), look(BUNNY))
     assert reply["code"] == "timed_out"
     assert found.video[0].frames == 132
+
+
+async def test_it_forks_from_a_single_thread(inspector, look):
+    """After what it has looked into itself: a fork of a process with threads may hang."""
+    await look(inspect._WARM_UP)
+    assert len(os.listdir(f"/proc/{inspector.pid}/task")) == 1
 
 
 async def test_many_at_once(look, sources):

@@ -3,8 +3,8 @@
     python -m ffrtmp.media.inspect FILE        prints an inspection as JSON
     python -m ffrtmp.media.inspect --serve     one JSON request per line on stdin, one JSON reply per line on stdout
 
-The server imports PyAV once (0.1 s, 31 MB) and forks for each request. It has a single thread, so forking is safe. A fork has a
-CPU and a wall limit, 4 GiB of address space, may write no file, and dies with the server.
+The server imports PyAV once (0.1 s, 31 MB), looks into a clip of its own, and forks for each request. It has a single thread, so
+forking is safe. A fork has a CPU and a wall limit, 4 GiB of address space, may write no file, and dies with the server.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import selectors
 import signal
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -27,6 +28,8 @@ from ffrtmp.media.inspection import Reply, Request
 #: shared libraries and thread stacks begin to fail.
 _ADDRESS_SPACE = 4 * 1024**3
 _MAX_FORKS = 64
+#: 32x32 in H.264 and AAC, made by FFmpeg's color and anullsrc: what libav sets up at a first use is there for every fork
+_WARM_UP = Path(__file__).with_name("warm_up.mp4")
 
 
 class _Fork:
@@ -185,6 +188,7 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true", help="answer JSON lines on stdin")
     arguments = parser.parse_args()
     if arguments.serve:
+        answer(Request(id=0, path=str(_WARM_UP)))
         Server(0, 1).run()
         return 0
     if arguments.file is None:
