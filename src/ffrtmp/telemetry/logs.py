@@ -1,5 +1,6 @@
 """Structured logs: readable lines on a terminal, one JSON object a line in services. Always to stderr."""
 
+import contextlib
 import logging
 import sys
 from typing import Any, TextIO, cast
@@ -20,10 +21,15 @@ class _Stderr:
     """Wherever `sys.stderr` leads at the moment: who captures it, or puts it back, is followed."""
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with contextlib.suppress(
+            OSError
+        ):  # nobody reads it any more: a program must not stop working for want of a log
+            sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure(level: str = "info", log_format: str | None = None) -> None:

@@ -1,5 +1,7 @@
+import contextlib
 import io
 import json
+import os
 import sys
 
 import pytest
@@ -34,3 +36,16 @@ def test_a_traceback_shows_no_local_variables(monkeypatch: pytest.MonkeyPatch, l
         logs.get("test").exception("it failed")
     assert "ValueError: 6" in told.getvalue()
     assert "secret" not in told.getvalue()
+
+
+def test_a_program_goes_on_when_nobody_reads_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent whose log went into a pipe that was closed stood still, for its next timer was never set."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    nobody = os.fdopen(writer, "w", buffering=1)
+    monkeypatch.setattr(sys, "stderr", nobody)
+    logs.configure("info", "json")
+    logs.get("test").info("told to nobody")
+    logs.get("test").info("and again")
+    with contextlib.suppress(BrokenPipeError):
+        nobody.close()
