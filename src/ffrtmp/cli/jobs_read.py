@@ -141,6 +141,11 @@ async def follow_jobs(
         return exits.Exit.INTERRUPTED
     if outcomes:
         _outcomes(session, watcher)
+    return _code(session, watcher, ended)
+
+
+def _code(session: connection.Session, watcher: watch.Watcher, ended: bool) -> exits.Exit:
+    """The exit code for jobs that were waited for."""
     if not ended:
         session.out.say("The time is up; the jobs go on.")
         return exits.Exit.TIMED_OUT
@@ -210,10 +215,7 @@ async def wait_for(
     if session.out.json:
         session.out.document({"jobs": found, "count": len(found)} if many else found[0])
     _outcomes(session, watcher)
-    if not ended:
-        session.out.say("The time is up; the jobs go on.")
-        return exits.Exit.TIMED_OUT
-    return outcome(found)
+    return _code(session, watcher, ended)
 
 
 @click.command(

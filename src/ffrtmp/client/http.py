@@ -1,8 +1,6 @@
 """HTTP for the client: trust, tries with jitter, and errors that name the address and the cause."""
 
 import asyncio
-import contextlib
-import ipaddress
 import os
 import random
 import ssl
@@ -15,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ffrtmp.client import state
-from ffrtmp.domain import errors
+from ffrtmp.domain import addresses, errors
 from ffrtmp.protocol import problems
 
 if TYPE_CHECKING:
@@ -258,10 +256,7 @@ def unreachable(url: str, error: Exception) -> errors.Unavailable:
 
 def _made_for_others(url: str) -> errors.Unavailable:
     host = urlsplit(url).hostname or url
-    flag = "--cert-hosts"
-    with contextlib.suppress(ValueError):
-        ipaddress.ip_address(host)
-        flag = "--cert-ips"
+    flag = "--cert-ips" if addresses.is_address(host) else "--cert-hosts"
     return errors.Unavailable(
         f"The certificate of the master at {url} is not made for {host}. Call the master by a name that it is made for; or, on"
         f" the master, remove certificate and key and start it with `{flag} {host}`.",

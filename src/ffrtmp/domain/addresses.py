@@ -1,6 +1,15 @@
-"""Which hosts are this machine."""
+"""What a host in a URL is: a name or an address, this machine or another."""
 
 import ipaddress
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address, and not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

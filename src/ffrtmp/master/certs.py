@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ffrtmp.domain import errors
+from ffrtmp.domain import addresses, errors
 
 #: what browsers and Go accept at most for a leaf (CA/Browser Forum ballot SC22: 398 days) matters to nobody here: a private
 #: certificate that ends in a year stops a farm in a year
@@ -82,31 +82,26 @@ def with_this_machine(hosts: Sequence[str] = (), ips: Sequence[str] = ()) -> tup
     own = socket.gethostname()
     full = socket.getfqdn(own)
     names = [own, full] if full != own and _resolves(full) else [own]
-    found = [name for name in names if name.isascii() and not _is_address(name) and not name.startswith("localhost")]
+    named = [
+        name for name in names if name.isascii() and not addresses.is_address(name) and not name.startswith("localhost")
+    ]
     spelt = [
         each.address.partition("%")[0]
-        for addresses in psutil.net_if_addrs().values()
-        for each in addresses
+        for found in psutil.net_if_addrs().values()
+        for each in found
         if each.family in (socket.AF_INET, socket.AF_INET6)
     ]
     # nobody names a link-local address in a URL: it means another machine on each link
     reached = [
         ip for ip in spelt if not (ipaddress.ip_address(ip).is_loopback or ipaddress.ip_address(ip).is_link_local)
     ]
-    return list(dict.fromkeys((*hosts, *found))), list(dict.fromkeys((*ips, *reached)))
+    return list(dict.fromkeys((*hosts, *named))), list(dict.fromkeys((*ips, *reached)))
 
 
 def _resolves(name: str) -> bool:
     try:
         return bool(socket.getaddrinfo(name, None))
     except OSError:
-        return False
-
-
-def _is_address(name: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(name))
-    except ValueError:
         return False
 
 
@@ -120,8 +115,8 @@ def ensure(cert: Path, key: Path, *, hosts: Sequence[str] = (), ips: Sequence[st
         raise errors.InvalidInput(
             f"{there} is there but {missing} is not; restore it, or remove {there} to make both anew."
         )
-    names, addresses = with_this_machine(hosts, ips)
-    generate(cert, key, hosts=names, ips=addresses)
+    hosts, ips = with_this_machine(hosts, ips)
+    generate(cert, key, hosts=hosts, ips=ips)
     return True
 
 

@@ -84,6 +84,9 @@ class Child:
     def kill(self) -> None:
         """And wait for its end, which comes at once unless it hangs in the kernel."""
         self._writer.close()
+        self._kill()
+
+    def _kill(self) -> None:
         self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_KILLED_SECONDS)
@@ -93,9 +96,7 @@ class Child:
             self._process.wait(_ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             logs.get("store").error("the process that writes the database does not end; it is killed", pid=self.pid)
-            self._process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_KILLED_SECONDS)
+            self._kill()
 
 
 def _spawn(command: tuple[str, ...], lock: int, path: Path) -> tuple[socket.socket, subprocess.Popen[bytes]]:

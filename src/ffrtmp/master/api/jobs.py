@@ -80,7 +80,7 @@ def _filter(call: Call) -> tuple[interface.JobFilter, int | None, int]:
                 if len(tags) == _MOST_TAGS + 1:
                     raise ValueError(f"more than {_MOST_TAGS} tags are asked for; a job has no more")
             elif name == "cursor":
-                before = _number(value, 0, 10**18, "is not a cursor of this API; use next_cursor of the page before")
+                before = _cursor(value)
             elif name == "limit":
                 limit = _number(value, 1, _PAGE_MAX, f"must be a number from 1 to {_PAGE_MAX}")
         except ValueError as error:
@@ -92,6 +92,10 @@ def _filter(call: Call) -> tuple[interface.JobFilter, int | None, int]:
     if faults:
         raise errors.InvalidInput(faults=faults)
     return interface.JobFilter(states=tuple(found_states), tags=tags, **chosen), before, limit
+
+
+def _cursor(value: str) -> int:
+    return _number(value, 0, 10**18, "is not a cursor of this API; use next_cursor of the page before")
 
 
 def _number(value: str, lowest: int, highest: int, message: str) -> int:
@@ -141,7 +145,7 @@ async def job_events(call: Call) -> Any:
     after = 0
     for _, value in call.query():
         try:
-            after = _number(value, 0, 10**18, "is not a cursor of this API; use next_cursor of the page before")
+            after = _cursor(value)
         except ValueError as error:
             raise errors.InvalidInput(faults=[errors.Fault("query.cursor", str(error))]) from None
     events = await call.master.store.events(after=after, limit=_PAGE_MAX + 1, job_id=job.id)

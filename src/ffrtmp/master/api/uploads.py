@@ -8,7 +8,7 @@ from starlette.responses import FileResponse
 
 from ffrtmp.domain import errors
 from ffrtmp.master import context
-from ffrtmp.master.http.call import Call, Receive, Reply, Scope, Send, Stream
+from ffrtmp.master.http.call import Call, Receive, Reply, Scope, Send, Stream, send_problem
 from ffrtmp.protocol import agent, problems
 from ffrtmp.store import interface
 
@@ -149,11 +149,4 @@ async def _no_such_range(upload: interface.Upload, send: Send) -> None:
     problem = problems.Problem(
         title="Range Not Satisfiable", status=416, code="range_not_satisfiable", detail=detail, error=detail
     )
-    body = msgspec.json.encode(problem)
-    headers = [
-        (b"content-type", problems.CONTENT_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"content-range", f"bytes */{upload.size_bytes}".encode()),
-    ]
-    await send({"type": "http.response.start", "status": 416, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send_problem(send, problem, (b"content-range", f"bytes */{upload.size_bytes}".encode()))

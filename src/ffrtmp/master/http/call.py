@@ -10,6 +10,7 @@ import msgspec
 from ffrtmp.domain import errors
 from ffrtmp.master import auth
 from ffrtmp.master.context import Master
+from ffrtmp.protocol import problems
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -135,6 +136,14 @@ class Call:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+
+
+async def send_problem(send: Send, document: problems.Problem, *more: tuple[bytes, bytes]) -> None:
+    """An answer outside the wrapper of routes. `more`: headers besides type and length."""
+    body = msgspec.json.encode(document)
+    headers = [(b"content-type", problems.CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode()), *more]
+    await send({"type": "http.response.start", "status": document.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _too_large() -> errors.PayloadTooLarge:

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from ffrtmp.domain import errors
 from ffrtmp.master.context import Master
 from ffrtmp.master.http import openapi
-from ffrtmp.master.http.call import Receive, Scope, Send
+from ffrtmp.master.http.call import Receive, Scope, Send, send_problem
 from ffrtmp.master.http.endpoint import Endpoint, Route
 from ffrtmp.protocol import problems
 
@@ -33,24 +33,13 @@ class _Methods:
         document = problems.Problem(
             title="Method Not Allowed", status=405, code="method_not_allowed", detail=detail, error=detail
         )
-        await _send(send, document, [(b"allow", self._allow)])
-
-
-async def _send(send: Send, document: problems.Problem, headers: list[tuple[bytes, bytes]]) -> None:
-    body = msgspec.json.encode(document)
-    headers = [
-        (b"content-type", problems.CONTENT_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        *headers,
-    ]
-    await send({"type": "http.response.start", "status": document.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        await send_problem(send, document, (b"allow", self._allow))
 
 
 async def _nothing(scope: Scope, _: Receive, send: Send) -> None:
     path = scope["path"][:200]
     fault = errors.NotFound(f"There is no {path} here; GET /schema lists the routes.", code=problems.NO_ROUTE)
-    await _send(send, problems.problem(fault), [])
+    await send_problem(send, problems.problem(fault))
 
 
 class _Schema:

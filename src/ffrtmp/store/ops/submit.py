@@ -106,11 +106,27 @@ class _Batch(msgspec.Struct):
     refs: list[_Ref] = []
 
 
-async def submit(unit: Unit, batch: Sequence[calls.Submit]) -> list[Answer]:
-    answers: list[Answer | None] = [None] * len(batch)
+class _Seen(msgspec.Struct):
+    """What the database has of what a batch names."""
+
+    known: dict[str, tuple[str, int]]  #: idempotency key → (hash of its body, job)
+    uploads: list[str | None]  #: by call
+    whole: set[str]  #: of these uploads
+
+
+async def _see(unit: Unit, batch: Sequence[calls.Submit]) -> _Seen:
     known = await _known_keys(unit, batch)
     uploads = [_input_of(call.new.spec).input.upload_id for call in batch]
-    whole = await _whole_uploads(unit, {upload for upload in uploads if upload})
+    return _Seen(known, uploads, await _whole_uploads(unit, {upload for upload in uploads if upload}))
+
+
+async def submit(unit: Unit, batch: Sequence[calls.Submit]) -> list[Answer]:
+    return await _submit(unit, batch, await _see(unit, batch))
+
+
+async def _submit(unit: Unit, batch: Sequence[calls.Submit], seen: _Seen) -> list[Answer]:
+    answers: list[Answer | None] = [None] * len(batch)
+    known, uploads, whole = seen.known, seen.uploads, seen.whole
     fresh: list[int] = []
     leaders: dict[str, int] = {}  # key → the call of this batch that makes its job
     again: list[tuple[int, str, int]] = []
@@ -153,28 +169,26 @@ async def submit_many(
     answers: list[list[interface.Submitted] | errors.FfrtmpError] = []
     for call in batch:
         wanted = [calls.Submit(new) for new in call.new]
-        refusal = await _refusal(unit, wanted)
+        seen = await _see(unit, wanted)
+        refusal = _refusal(wanted, seen)
         if refusal is not None:
             answers.append(refusal)
             continue
-        made = await submit(unit, wanted)
+        made = await _submit(unit, wanted, seen)
         answers.append([one for one in made if isinstance(one, interface.Submitted)])
     return answers
 
 
-async def _refusal(unit: Unit, batch: Sequence[calls.Submit]) -> errors.FfrtmpError | None:
+def _refusal(batch: Sequence[calls.Submit], seen: _Seen) -> errors.FfrtmpError | None:
     """Why not all of them can be taken."""
-    known = await _known_keys(unit, batch)
-    uploads = [_input_of(call.new.spec).input.upload_id for call in batch]
-    whole = await _whole_uploads(unit, {upload for upload in uploads if upload})
     faults: list[errors.Fault] = []
-    for index, (call, upload) in enumerate(zip(batch, uploads, strict=True)):
-        body, _ = known.get(call.new.idempotency_key or "", ("", 0))
+    for index, (call, upload) in enumerate(zip(batch, seen.uploads, strict=True)):
+        body, _ = seen.known.get(call.new.idempotency_key or "", ("", 0))
         if body == call.new.body_sha256 and body:
             continue
         if body:
             return errors.IdempotencyMismatch()
-        if fault := _fault(call.new, upload, whole):
+        if fault := _fault(call.new, upload, seen.whole):
             faults.append(errors.Fault(f"jobs.{index}.{fault.path}", fault.message, fault.code))
     return errors.InvalidInput(faults=faults) if faults else None
 
