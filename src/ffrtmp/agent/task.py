@@ -15,7 +15,6 @@ import msgspec
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.inspector import Inspector
 from ffrtmp.agent.log import AttemptLog
-from ffrtmp.agent.threads import ended, in_thread
 from ffrtmp.agent.workdir import WorkDir
 from ffrtmp.domain import errors
 from ffrtmp.domain.command import Command
@@ -28,6 +27,7 @@ from ffrtmp.media.progress import ALMOST, FfmpegProgress, SignsOfLife
 from ffrtmp.media.tools import Tools
 from ffrtmp.process import run
 from ffrtmp.process.log import clean
+from ffrtmp.runtime.threads import ended, in_thread
 from ffrtmp.telemetry import logs
 from ffrtmp.transfer import local
 

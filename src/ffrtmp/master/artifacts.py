@@ -11,16 +11,14 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ffrtmp.domain import errors
+from ffrtmp.runtime.threads import in_thread
 from ffrtmp.store import interface
 
 #: bytes gathered before one write in a thread: a hop costs about as much as copying this much
 _WRITE_BYTES = 1 << 20
-
-
-T = TypeVar("T")
 
 
 class _Line:
@@ -139,7 +137,7 @@ class Artifacts:
     async def _finish(self, upload: interface.Upload) -> None:
         """All bytes are there: hash, fsync, rename."""
         with self._disk():
-            digest = await _wholly(_seal, self._part(upload.id), self.path(upload.id), upload.sha256)
+            digest = await in_thread(_seal, self._part(upload.id), self.path(upload.id), upload.sha256)
         if digest != upload.sha256:
             raise errors.InvalidInput(
                 f"The bytes of upload {upload.id} hash to {digest}, not to the announced {upload.sha256}; send them again.",
@@ -200,17 +198,7 @@ class _Pending:
         self._chunks, self._size = [], 0  # before the write: a cancel in the middle of it must not lead to a second one
         if data:
             with self._disk():
-                await _wholly(_write_all, self._descriptor, data)
-
-
-async def _wholly(work: Callable[..., T], *arguments: Any) -> T:
-    """In a thread, to its end even when the caller is cancelled: nothing may touch the file before."""
-    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait({running})
-        raise
+                await in_thread(_write_all, self._descriptor, data)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

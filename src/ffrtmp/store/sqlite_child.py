@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ffrtmp.domain import errors
+from ffrtmp.runtime.threads import in_thread
 from ffrtmp.store import sqlite_guard
 from ffrtmp.store.sqlite_process import LENGTH, Start, dumps, loads
 from ffrtmp.telemetry import logs
@@ -46,7 +47,7 @@ class Child:
         except BaseException as error:
             (ours if writer is None else writer).close()
             process.kill()
-            await asyncio.shield(asyncio.to_thread(process.wait))
+            await in_thread(process.wait)
             if isinstance(error, Exception):
                 raise errors.Unavailable(
                     f"The process that writes {first.path} ended at its start (exit code {process.returncode});"
@@ -79,7 +80,7 @@ class Child:
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
-        await asyncio.shield(asyncio.to_thread(self._reap))
+        await in_thread(self._reap)
 
     def kill(self) -> None:
         """And wait for its end, which comes at once unless it hangs in the kernel."""

@@ -9,7 +9,6 @@ answered by a list with a value or an error per call, or by one error when it ca
 """
 
 import contextlib
-import gc
 import io
 import os
 import pickle
@@ -28,6 +27,7 @@ import msgspec
 
 import ffrtmp
 from ffrtmp.domain import errors
+from ffrtmp.runtime import collector
 from ffrtmp.store import sqlite_file
 from ffrtmp.store.ops import batch as batches
 from ffrtmp.store.ops.unit import Unit
@@ -152,9 +152,7 @@ def serve(channel: io.BufferedRWPair) -> None:
         _send(channel, error)
         return
     transactions = Transactions(connection, start.rng)
-    # what was imported stays for good, and what comes makes hardly any cycles
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    collector.calm()
     _send(channel, None)
     while (data := _read(channel)) is not None:
         try:

@@ -1,0 +1,1 @@
+"""What every program of ours needs of Python itself: threads beside an event loop, the collector."""
