@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock wheel bench bench-quick simulate clean
+.PHONY: help setup demo test check format lock wheel bench bench-quick simulate crash clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -55,6 +55,9 @@ bench-quick: $(STAMP) ## a short run of every measurement, which writes nothing
 
 simulate: $(STAMP) ## farms under faults in simulated time: make simulate SEEDS=0-2999
 	$(BIN)/python -m ffrtmp.testing.simulator --seeds $(or $(SEEDS),0-199)
+
+crash: $(STAMP) ## kill databases under load: make crash SQLITE=1000 POWER=300 POSTGRES=100
+	$(BIN)/python -m ffrtmp.testing.crash --sqlite $(or $(SQLITE),30) --power $(or $(POWER),0) --postgres $(or $(POSTGRES),0)
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -2,7 +2,8 @@
 # Install the Debian packages that a purpose needs, if they are missing: tools/system_packages.sh test
 set -euo pipefail
 case "${1:-}" in
-  test) wanted=(bash-completion) ;; # the completion test runs a real bash with its completion package
+  # the completion test runs a real bash with its completion package; strace records what the crash tests cut short
+  test) wanted=(bash-completion strace) ;;
   *) echo "usage: $0 test" >&2; exit 2 ;;
 esac
 missing=()
