@@ -3,8 +3,9 @@
 import os
 import random
 import shutil
+import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -38,3 +39,27 @@ async def database(server: str) -> AsyncIterator[str]:
     yield server.replace("/postgres?", f"/{name}?")
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[Path, int], Path]]:
+    """Mounts file systems of so many MB. They need root, else the test skips."""
+    mounted: list[Path] = []
+
+    def mount(place: Path, megabytes: int) -> Path:
+        if os.geteuid() != 0:
+            pytest.skip("mounting a small file system needs root")
+        place.mkdir(exist_ok=True)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "ffrtmp-test", place], capture_output=True, text=True
+        )
+        if done.returncode:
+            assert "CI" not in os.environ, done.stderr
+            pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", place], check=True)
+        place.rmdir()

@@ -3,8 +3,7 @@
 import asyncio
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,20 +16,9 @@ from .waiting import until
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 80 MB: little more than the reserve that an agent keeps free."""
-    place = tmp_path / "small"
-    place.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=80m", "ffrtmp-test", place], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        assert "CI" not in os.environ, mounted.stderr
-        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+def small(tmp_path: Path, small_disk: Callable[[Path, int], Path]) -> Path:
+    """Little more than the reserve that an agent keeps free."""
+    return small_disk(tmp_path / "small", 80)
 
 
 async def test_a_full_disk_fails_the_attempt_and_room_mends_it(tmp_path: Path, small: Path) -> None:

@@ -3,16 +3,24 @@
 `make crash` does more of it.
 """
 
+import asyncio
+import contextlib
+import copy
 import os
+import random
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from ffrtmp.store.postgres import PostgresStore
 from ffrtmp.store.postgres_tx import Connection
-from ffrtmp.testing.crash import postgres, power, sqlite
+from ffrtmp.store.sqlite import SqliteStore
+from ffrtmp.testing.crash import load, postgres, power, sqlite
+from ffrtmp.testing.crash.ledger import Answered, Asked, Ledger, Seen
 from ffrtmp.testing.crash.outcome import Outcome, markdown
+from ffrtmp.testing.world import NoWait
 
 
 def _quietly(_: str) -> None:
@@ -71,6 +79,48 @@ class Trusting(PostgresStore):
 async def test_a_store_that_does_not_ask_to_wait_for_the_disk_is_found() -> None:
     outcome = await postgres.stops(2, 1, _quietly, Trusting)
     assert any("was acknowledged and is lost" in one for one in outcome.violations)
+
+
+#: what is done to the tables → what must be said of it
+_DAMAGE = {
+    "DELETE FROM jobs WHERE seq = 5": "was acknowledged and is lost",
+    "UPDATE jobs SET state = 'queued' WHERE state = 'completed'": "was acknowledged as completed and is queued",
+    "UPDATE attempts SET state = 'assigned' WHERE state = 'done'": "was acknowledged as done and is assigned",
+    "UPDATE jobs SET id = 'x' || id": "was given to",
+    "DELETE FROM events WHERE seq = 5": "was read and is lost",
+    "UPDATE events SET kind = 'x' WHERE seq = 5": "then x",
+    "DELETE FROM nodes": "node",
+    "UPDATE counters SET value = value + 1": "the tables disagree",
+    "UPDATE ready SET sort_key = sort_key + 1": "the tables disagree",
+    "DELETE FROM idempotency": "was answered with",
+    "UPDATE jobs SET cancel_requested = 0, state = 'queued' WHERE state = 'canceled'": "the cancel of job",
+}
+
+
+async def test_each_damage_is_found(tmp_path: Path) -> None:
+    ledger, enough = Ledger(), asyncio.Event()
+
+    def note(record: Asked | Answered | Seen) -> None:
+        ledger.note(record)
+        if ledger.acknowledged > 400:
+            enough.set()
+
+    path = tmp_path / "queue.db"
+    store = SqliteStore(path, rng=NoWait(7))
+    await store.open()
+    await load.run([store], note, random.Random(3), enough)
+    await store.close()
+    await sqlite.examine(path, ledger)
+    assert ledger.violations == []
+    for number, (damage, told) in enumerate(_DAMAGE.items()):
+        damaged, known = tmp_path / f"{number}.db", copy.deepcopy(ledger)
+        shutil.copy(path, damaged)
+        with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as connection:
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                connection.execute(f"DROP TRIGGER {name}")
+            assert connection.execute(damage).rowcount > 0, damage
+        await sqlite.examine(damaged, known)
+        assert any(told in one for one in known.violations), (damage, known.violations)
 
 
 def test_a_run_is_told_as_a_section() -> None:

@@ -244,6 +244,13 @@ class _Away(Exception):
 def told(error: Exception) -> Exception:
     """Trouble with the database as callers know it: one error each, for each is raised in its own place."""
     transient = (*LOST, *LOST_BY_SERVER, *_AGAIN, asyncpg.QueryCanceledError, asyncpg.InsufficientResourcesError)
+    if isinstance(error, asyncpg.DiskFullError):
+        full = errors.Unavailable(
+            f"The disk of the database is full: nothing was written ({error}). Free space on the server, then try again.",
+            code="disk_full",
+        )
+        full.__cause__ = error
+        return full
     if isinstance(error, transient):
         unavailable = errors.Unavailable(f"The database did not answer as it should: {error or type(error).__name__}.")
         unavailable.__cause__ = error

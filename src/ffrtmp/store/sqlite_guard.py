@@ -39,7 +39,7 @@ class NetworkFileSystem(errors.FfrtmpError):
 
 
 def lock(path: Path) -> int:
-    """Holds `<path>.lock` until the descriptor is closed, here and in children that have it. Raises StoreLocked."""
+    """Holds `<path>.lock` until the descriptor is closed, here and in children that have it. Raises StoreLocked, or OSError."""
     beside = path.with_name(path.name + ".lock")
     descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _locked(descriptor):
@@ -54,14 +54,18 @@ def lock(path: Path) -> int:
             " process or end it, or give this master another --db.",
             leaving=True,
         )
-    note_holders(descriptor, os.getpid())
+    try:
+        note_holders(descriptor, os.getpid())
+    except OSError:  # a full disk
+        os.close(descriptor)
+        raise
     return descriptor
 
 
 def note_holders(descriptor: int, *processes: int) -> None:
     """Who has the lock, for the message to whoever comes next: the master, then the process that writes."""
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, "".join(f"{process}\n" for process in processes).encode(), 0)
+    # over what stands there, and only then shorter: on a full disk a block that was given back may not come again
+    os.ftruncate(descriptor, os.pwrite(descriptor, "".join(f"{process}\n" for process in processes).encode(), 0))
 
 
 def _locked(descriptor: int) -> bool:

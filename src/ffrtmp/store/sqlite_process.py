@@ -121,6 +121,11 @@ def _told(error: Exception) -> Exception:
     if isinstance(error, errors.FfrtmpError):
         return error
     if isinstance(error, sqlite3.OperationalError):
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            return errors.Unavailable(
+                "The disk of the database is full: nothing was written. Free space in the directory of --db, then try again.",
+                code="disk_full",
+            )
         return errors.Unavailable(f"The database could not be written: {error}.")
     if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorname in _TAKEN:
         return errors.Conflict(f"There is one with this name already: {error}.", code="duplicate")

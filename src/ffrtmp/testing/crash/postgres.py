@@ -68,6 +68,10 @@ class Cluster:
         victims = await witness.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'ffrtmp'")
         os.kill(random.choice(victims)["pid"], signal.SIGKILL)
         await ended.wait()
+        await self.answers()
+
+    async def answers(self) -> None:
+        """Returns when it does."""
         while True:
             try:
                 await (await asyncpg.connect(self.address)).close()
