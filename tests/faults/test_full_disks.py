@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from ffrtmp.client.client import Client
@@ -211,3 +212,36 @@ async def _submit_for_ever(store: PostgresStore, made: list[str]) -> None:
     """Until the pages at hand are used up."""
     while True:
         made += [one.job.id for one in await store.submit_many([factories.a_job() for _ in range(100)])]
+
+
+async def test_a_running_job_is_given_up_at_its_fence_and_runs_again_with_room(
+    tmp_path: Path, small_disk: Disk
+) -> None:
+    """No lease can be renewed on a full disk: the agent works on until its fence, and then there is nothing left of the attempt."""
+    disk = small_disk(tmp_path / "small", 32)
+    async with programs.farm(tmp_path) as farm:
+        master = await farm.master("--lease-time", "4s", db=disk / "master.db")
+        agent = await farm.agent("a", master)
+        body = {"input": "generate", "duration": 3000, "codec": "h265", "preset": "slower", "output": "out.mp4"}
+        async with Client(farm.url) as client:
+            made = await client.submit({"parameters": body})
+            await until(client, made.id, "running")
+            encoders = await asyncio.wait_for(_encoders(agent), programs.PATIENCE_SECONDS)
+            ballast = fill(disk)
+            await programs.gone(encoders)
+            await asyncio.to_thread(ballast.unlink)
+            await until(client, made.id, "retrying", "queued", "assigned")
+            await until(client, made.id, "running")
+            assert [one.state for one in (await client.tasks(made.id)).attempts] == ["lost", "running"]
+            await client.cancel(made.id)
+            await until(client, made.id, "canceled")
+        assert list(farm.media.iterdir()) == []
+
+
+async def _encoders(agent: programs.Program) -> set[int]:
+    while True:
+        children = programs.descendants(agent.pid)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if found := {pid for pid in children if "ffmpeg" in psutil.Process(pid).name()}:
+                return found
+        await asyncio.sleep(0.02)
