@@ -33,13 +33,15 @@ class Master:
         self.store = store
         self.auth = auth.Auth(api_key, store)
         self.classes = dispatch.ClassBook(store)
-        self.dispatcher = dispatch.Dispatcher(self.classes, clock=clock)
         self.artifacts = artifacts.Artifacts(settings.artifacts_dir)
         self.metrics = metrics.Registry(metrics.MASTER)
         self.traffic = Traffic()
         self.events = EventHub()
         self.clock = clock
         self.rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
+        self.dispatcher = dispatch.Dispatcher(
+            self.classes, backstop=lambda: dispatch.backstop_seconds(store.hints, self.rng), clock=clock
+        )
         self.log = logs.get("master")
         self.started = clock()
         self.stopping = asyncio.Event()
@@ -57,7 +59,7 @@ class Traffic:
 
 
 class EventHub:
-    """Wakes event streams when something was committed here. They read from the store; this only says when."""
+    """Wakes event streams when something was committed. They read from the store; this only says when."""
 
     def __init__(self) -> None:
         self._waiting: asyncio.Event | None = None

@@ -1,10 +1,11 @@
 """Long-polls: agents wait here for work and commands, and are woken in this process the moment there is some.
 
 A waiter is registered before it looks for work, so that nothing is missed in between; one that was woken but goes away passes the
-wake on. The poll behind it (`BACKSTOP_SECONDS`) finds what another master made ready.
+wake on. What another master made ready comes as a hint (`loops.hints`). Behind both is a poll: `BACKSTOP_SECONDS`.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -15,8 +16,10 @@ from ffrtmp.protocol import agent
 from ffrtmp.scheduling import waiting
 from ffrtmp.store import interface
 
-#: a wait without a wake looks again after this long
-BACKSTOP_SECONDS = 5.0
+#: a wait without a wake looks again after this long, give or take a fifth: a hint may be lost, and so may a wake by a fault of ours
+BACKSTOP_SECONDS = 15.0
+#: the same while hints of other masters do not arrive
+BACKSTOP_WITHOUT_HINTS_SECONDS = 1.0
 #: the longest a long-poll is held (proxies cut idle connections after 30 to 60 s)
 LONGEST_WAIT_SECONDS = 25.0
 
@@ -27,6 +30,11 @@ class Wants(msgspec.Struct, frozen=True, kw_only=True):
     node_id: str
     free_slots: int
     deadline: float  #: monotonic
+
+
+def backstop_seconds(hints: interface.Hints, rng: random.Random) -> float:
+    """With jitter: polls that were woken together must not look again together."""
+    return (BACKSTOP_WITHOUT_HINTS_SECONDS if hints.up is False else BACKSTOP_SECONDS) * rng.uniform(0.8, 1.2)
 
 
 class _Waiter:
@@ -122,8 +130,11 @@ def _offer(known: node.Node) -> tuple[object, ...]:
 
 
 class Dispatcher:
-    def __init__(self, classes: ClassBook, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, classes: ClassBook, *, backstop: Callable[[], float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._classes = classes
+        self._backstop = backstop  #: seconds
         self._clock = clock
         self._waiters: dict[str, _Waiter] = {}  #: node id → its open long-poll (one per node; the newest counts)
         self._follows: dict[str, float] = {}  #: job id → until when someone follows it
@@ -231,7 +242,7 @@ class Dispatcher:
                 if served or left <= 0:
                     return
                 try:
-                    async with asyncio.timeout(min(left, BACKSTOP_SECONDS)):
+                    async with asyncio.timeout(min(left, self._backstop())):
                         await waiter.woken.wait()
                 except TimeoutError:
                     continue

@@ -26,6 +26,8 @@ async def sample(master: Master) -> None:
         "ffrtmp_http_requests_total",
         {(route, f"{status}xx"): count for (route, status), count in traffic.requests.items()},
     )
+    up = master.store.hints.up
+    put("ffrtmp_store_hints_up", {} if up is None else {(): float(up)})
     put("scheduler_nodes_total", {(): counts.nodes})
     put("ffrtmp_attempt_failures_total", {(code.value,): count for code, count in counts.failures.items()})
     put("ffrtmp_retries_total", {(): counts.retries})

@@ -1,6 +1,7 @@
 """The interface's functions over two ways to the database: `_write` queues a call for the group commit, `_read` runs a function of
 `ops` on a reading connection. Both stores are this; they differ in those two."""
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -15,7 +16,27 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class NoHints:
+    """Of a database that has one master."""
+
+    up = None
+
+    def tell(self, hint: interface.Hint) -> None:  # noqa: ARG002 - there is nobody
+        return
+
+    async def next(self) -> interface.Hint:
+        nothing: asyncio.Future[interface.Hint] = asyncio.get_running_loop().create_future()
+        return await nothing
+
+
+_NO_HINTS = NoHints()
+
+
 class BaseStore:
+    @property
+    def hints(self) -> interface.Hints:
+        return _NO_HINTS
+
     @abstractmethod
     async def _write(self, call: Any) -> Any:
         """The call's answer once it is durable; raises the error it was answered with."""

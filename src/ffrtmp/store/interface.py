@@ -181,8 +181,60 @@ class Expired(msgspec.Struct, frozen=True):
     upload_ids: list[str]  #: artifacts that no job names any more: their bytes may go
 
 
+class Follow(msgspec.Struct, frozen=True):
+    """Someone watches a job: these attempts of it (node id, attempt id) report every second for so long."""
+
+    job_id: str
+    attempts: tuple[tuple[str, str], ...]
+    seconds: float
+
+
+class Hint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where another master has left something to look at. What it is stands in the database."""
+
+    ready: frozenset[int] = frozenset()  #: classes that got a ready task
+    commands: frozenset[str] = frozenset()  #: nodes with an attempt that must do something
+    nodes: frozenset[str] = frozenset()  #: nodes that were registered, drained or removed, or got a new credential
+    events: bool = False  #: the history has grown
+    follows: tuple[Follow, ...] = ()
+    everything: bool = False  #: hints may have been missed, or were too many to be named
+
+    def __or__(self, other: "Hint") -> "Hint":
+        return Hint(
+            ready=self.ready | other.ready,
+            commands=self.commands | other.commands,
+            nodes=self.nodes | other.nodes,
+            events=self.events or other.events,
+            follows=self.follows + other.follows,
+            everything=self.everything or other.everything,
+        )
+
+    def __bool__(self) -> bool:
+        return self != _NOTHING
+
+
+_NOTHING = Hint()
+
+
+class Hints(Protocol):
+    """What the masters on one database tell each other. A hint may be lost: that costs the wait for the poll behind it."""
+
+    @property
+    def up(self) -> bool | None:
+        """Whether hints arrive. None: no other master can be on this database."""
+
+    def tell(self, hint: Hint) -> None:
+        """To the other masters, soon. What the store itself commits needs no telling."""
+
+    async def next(self) -> Hint:
+        """What came since the last call; waits until something does."""
+
+
 class Store(Protocol):
     """Names and ids: `ref` is a job id, or a string of digits that is a sequence number."""
+
+    @property
+    def hints(self) -> Hints: ...
 
     async def open(self) -> None:
         """Connect, migrate (or refuse a newer schema), lock (SQLite: one master per file)."""

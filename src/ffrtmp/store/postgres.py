@@ -10,9 +10,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import asyncpg
 
 from ffrtmp.domain import errors
-from ffrtmp.store import migrate, postgres_writer
+from ffrtmp.store import migrate, postgres_hints, postgres_writer
 from ffrtmp.store.base import BaseStore
 from ffrtmp.store.ops.unit import Unit
+from ffrtmp.store.postgres_hints import PostgresHints
 from ffrtmp.store.postgres_tx import Connection, PostgresTx
 from ffrtmp.store.postgres_writer import LOST, LOST_BY_SERVER, Lanes
 from ffrtmp.store.statements import Dialect
@@ -50,6 +51,11 @@ class PostgresStore(BaseStore):
         self._version = ""
         self._lanes: Lanes | None = None
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._hints = PostgresHints(self._connect_to_listen, self._rng)
+
+    @property
+    def hints(self) -> PostgresHints:
+        return self._hints
 
     def describe(self) -> str:
         return f"PostgreSQL {self._version or '(not connected)'}, {_without_secrets(self._dsn)}"
@@ -84,11 +90,13 @@ class PostgresStore(BaseStore):
             ) from error
         self._lanes = Lanes(self._connect, self._unit, self._committed, self._rng)
         self._lanes.start(connections)
+        self._hints.start()
 
     async def close(self) -> None:
         if self._lanes is not None:
             await self._lanes.stop()
             self._lanes = None
+        await self._hints.stop()
         if self._pool is not None:
             try:
                 await asyncio.wait_for(self._pool.close(), 10)
@@ -109,6 +117,16 @@ class PostgresStore(BaseStore):
             await connection.execute("SET synchronous_commit = on")
         return connection
 
+    async def _connect_to_listen(self) -> Connection:
+        # a pooler between us and the server may hand each statement to another session: nothing is prepared
+        return await asyncpg.connect(
+            self._dsn,
+            server_settings={"application_name": postgres_hints.APPLICATION},
+            command_timeout=postgres_hints.ANSWER_SECONDS,
+            timeout=10,
+            statement_cache_size=0,
+        )
+
     async def _upgrade(self) -> None:
         connection = await asyncpg.connect(self._dsn, server_settings={"application_name": "ffrtmp"}, timeout=10)
         try:
@@ -127,6 +145,7 @@ class PostgresStore(BaseStore):
 
     def _committed(self, unit: Unit) -> None:
         self._class_ids.update(unit.new_class_ids)
+        self._hints.tell(unit.hint())
 
     async def _write(self, call: Any) -> Any:
         if self._lanes is None:

@@ -100,6 +100,12 @@ MASTER: tuple[Metric, ...] = (
         kind=Kind.GAUGE,
         help="How long the oldest lease found by the last rescue sweep had been over.",
     ),
+    Metric(
+        name="ffrtmp_store_hints_up",
+        kind=Kind.GAUGE,
+        sampled=True,
+        help="On PostgreSQL: 1 while masters hear of one another's work at once, 0 while they poll for it every second.",
+    ),
 )
 
 AGENT: tuple[Metric, ...] = (

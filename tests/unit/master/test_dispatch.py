@@ -7,7 +7,6 @@ from typing import Any, cast
 import pytest
 
 from ffrtmp.domain import errors, node, spec
-from ffrtmp.master import dispatch
 from ffrtmp.master.dispatch import ClassBook, Dispatcher, Wants
 from ffrtmp.store import interface
 from ffrtmp.testing import factories
@@ -102,13 +101,12 @@ def store() -> _Store:
 
 
 @pytest.fixture
-async def dispatcher(store: _Store, monkeypatch: pytest.MonkeyPatch) -> Dispatcher:
+async def dispatcher(store: _Store) -> Dispatcher:
     """Without the poll behind the wakes: who looks again was woken."""
-    monkeypatch.setattr(dispatch, "BACKSTOP_SECONDS", 1e6)
     typed = cast(Any, store)
     book = ClassBook(typed)
     await book.reload()
-    return Dispatcher(book, clock=lambda: 0.0)
+    return Dispatcher(book, backstop=lambda: 1e6, clock=lambda: 0.0)
 
 
 async def test_a_ready_task_wakes_one(dispatcher: Dispatcher) -> None:

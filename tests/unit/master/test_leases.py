@@ -14,7 +14,7 @@ from ffrtmp.domain import errors, spec
 from ffrtmp.domain.node import Capabilities
 from ffrtmp.master import app, context, server
 from ffrtmp.master.api import nodes, work
-from ffrtmp.master.loops import sweeps
+from ffrtmp.master.loops import hints
 from ffrtmp.master.settings import MasterSettings
 from ffrtmp.protocol import agent
 from ffrtmp.testing import factories
@@ -81,7 +81,7 @@ async def test_a_lease_counts_from_its_commit_and_not_from_its_answer(
     """What lies between the two must not be in `held`: the agent's fence would lie behind the lease's end."""
     known = await bench.world.agent()
     await bench.world.submit(factories.a_spec(requires=spec.Requires()))
-    await sweeps.refresh(bench.master)
+    await hints.refresh(bench.master)
     lease = bench.store.lease
 
     async def slowly(*arguments: Any) -> Any:

@@ -10,7 +10,7 @@ from ffrtmp.domain import errors, node, spec
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.states import JobState
 from ffrtmp.master import app, auth
-from ffrtmp.master.loops import sweeps
+from ffrtmp.master.loops import hints, sweeps
 from ffrtmp.store import interface
 from ffrtmp.testing import factories
 
@@ -27,7 +27,7 @@ _ABLE = node.Capabilities(
 
 async def test_jobs_that_no_node_can_run_are_rejected_after_the_grace(bench: Bench) -> None:
     made = await bench.world.submit()
-    await sweeps.refresh(bench.master)
+    await hints.refresh(bench.master)
     bench.clock.now = 1000.0
     await sweeps.reject(bench.master)  # with no node at all a farm is starting
     assert await bench.world.state(made) is JobState.QUEUED
@@ -45,7 +45,7 @@ async def test_jobs_that_no_node_can_run_are_rejected_after_the_grace(bench: Ben
 async def test_a_job_that_waited_long_keeps_its_grace_when_the_one_node_is_away(bench: Bench) -> None:
     """It may be registered again without an encoder that fails for the moment, or come back under another name."""
     made = await bench.world.submit()
-    await sweeps.refresh(bench.master)
+    await hints.refresh(bench.master)
     await bench.world.agent("a", capabilities=_ABLE)
     await sweeps.reject(bench.master)
     for _ in range(3):
@@ -124,7 +124,7 @@ async def test_what_another_master_changed_is_seen(bench: Bench, kind: str) -> N
     await other.drain(agent.id, on=True)
     await other.set_credential(agent.id, auth.digest(auth.credential_for(agent.id, "new")))
     await other.close()
-    await sweeps.refresh(master)
+    await hints.refresh(master)
     assert (await master.classes.node(agent.id)).draining
     with pytest.raises(errors.Unauthenticated):
         await master.auth.check(headers, auth.Access.NODE)

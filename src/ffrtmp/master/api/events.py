@@ -10,7 +10,7 @@ from ffrtmp.protocol import views
 
 #: a comment line keeps proxies from cutting a quiet stream
 _KEEPALIVE_SECONDS = 15.0
-#: how often a stream looks for what another master committed
+#: how often a stream looks without being told: an event can be read when all older transactions have ended, which no hint tells
 _BACKSTOP_SECONDS = 1.0
 _BATCH = 500
 _LONGEST_NUMBER = 18  # digits: any such number fits the database

@@ -116,6 +116,9 @@ async def one(call: Call) -> Any:
                 (attempt.node_id, attempt.id) for attempt in attempts if attempt.state not in states.ATTEMPT_TERMINAL
             ]
             dispatcher.follow(job.id, live, seconds=_FOLLOW_SECONDS)
+            call.master.store.hints.tell(
+                interface.Hint(follows=(interface.Follow(job.id, tuple(live), _FOLLOW_SECONDS),))
+            )
     view = views.job_view(job)
     if call.scope["path"].startswith("/api/v1/") and job.cancel_requested:
         # a reference agent knows a cancel only by this word, and stops its command when it reads it

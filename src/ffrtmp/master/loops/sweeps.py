@@ -1,10 +1,12 @@
 """Rescue, promotion of retries, rejection of what no node can run, retention. None of them sleeps inside a sweep."""
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 
 from ffrtmp.domain import errors, node
 from ffrtmp.master.context import Master
+from ffrtmp.master.loops import hints
 
 #: rows one sweep touches in one transaction: beats must never wait behind bulk work
 _BATCH = 200
@@ -21,7 +23,17 @@ async def run(master: Master) -> None:
         group.create_task(_every(master, "reject", period, reject))
         group.create_task(_every(master, "retention", max(period, 30.0), expire))
         group.create_task(_every(master, "orphans", max(period, 600.0), orphans))
-        group.create_task(_every(master, "classes", period, refresh))
+        group.create_task(_every(master, "classes", period, hints.refresh))
+        hearing = group.create_task(_hear(master))
+        await master.stopping.wait()
+        hearing.cancel()
+
+
+async def _hear(master: Master) -> None:
+    """What other masters say, until canceled."""
+    while True:
+        hint = await master.store.hints.next()
+        await _guarded(master, "hints", functools.partial(hints.apply, hint=hint))
 
 
 async def _every(master: Master, name: str, period: float, sweep: Callable[[Master], Awaitable[None]]) -> None:
@@ -147,13 +159,3 @@ async def orphans(master: Master) -> None:
             master.log.info("uploads that no job came for were removed", uploads=len(gone))
         if len(gone) < _BATCH:
             return
-
-
-async def refresh(master: Master) -> None:
-    """What another master changed: classes, nodes, credentials."""
-    changed = await master.classes.reload()
-    if master.settings.postgres:
-        changed = master.classes.refresh(await master.store.nodes()) or changed
-        master.auth.forget_all()
-    if changed:
-        await master.dispatcher.classes_changed()

@@ -140,6 +140,8 @@ async def _give(unit: Unit, batch: Sequence[calls.Lease], wanting: Sequence[int]
                 task = places[ready.task_id]
                 given.append(_Given(index, unit.jobs[task.job_seq], task, attempt_id))
                 _assign(unit, given[-1], call)
+    # while we held them, agents of other masters were told that there is nothing
+    unit.ready.update(ready.class_id for ready in line if places[ready.task_id].state is TaskState.QUEUED)
     return given
 
 
@@ -308,6 +310,7 @@ def _node_lives(unit: Unit, node: rows.Node, call: interface.BeatCall) -> None:
         node.stopping = int(call.drain)
         data = f'{{"on":{"true" if call.drain else "false"},"by":"agent"}}'
         unit.event(EventKind.NODE_DRAIN, node_id=node.id, data=data)
+        unit.changed_nodes.add(node.id)
     unit.touch_node(node)
 
 

@@ -90,6 +90,7 @@ async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interfac
         restored.append(taken)
         data = f'{{"name":{rows.json_text(known.name)},"new":{"true" if new else "false"}}}'
         unit.event(EventKind.NODE_REGISTERED, node_id=known.id, data=data)
+        unit.changed_nodes.add(known.id)
     await unit.flush()
     ids = [by_name[_name(call.new)].id for call in batch]
     nodes = await _some(unit.tx, ids, unit.now)
@@ -141,6 +142,7 @@ class _Credential(msgspec.Struct, gc=False):
 async def set_credential(unit: Unit, batch: Sequence[calls.SetCredential]) -> list[errors.FfrtmpError | None]:
     known = [_Credential(call.node_id, call.sha256) for call in batch if call.node_id in unit.nodes]
     await unit.tx.change("node_credential_set", known)
+    unit.changed_nodes.update(one.id for one in known)
     return [None if call.node_id in unit.nodes else no_node(call.node_id) for call in batch]
 
 
@@ -166,6 +168,7 @@ async def drain(unit: Unit, batch: Sequence[calls.Drain]) -> list[node.Node | er
             unit.touch_node(known)
             data = f'{{"on":{"true" if call.on else "false"}}}'
             unit.event(EventKind.NODE_DRAIN, node_id=known.id, data=data)
+            unit.changed_nodes.add(known.id)
     await unit.flush()
     found = [_find(unit, call.ref) for call in batch]
     nodes = await _some(unit.tx, [known.id for known in found if known], unit.now)
@@ -197,6 +200,7 @@ async def remove(unit: Unit, batch: Sequence[calls.RemoveNode]) -> list[errors.F
         await unit.tx.change("node_remove", [_Removal(known.id, unit.now)])
         del unit.nodes[known.id]
         unit.count("nodes", -1)
+        unit.changed_nodes.add(known.id)
         unit.event(EventKind.NODE_REMOVED, node_id=known.id, data=f'{{"name":{rows.json_text(known.name)}}}')
         answers.append(None)
     return answers

@@ -41,6 +41,7 @@ async def _answers(unit: Unit, found: list[tuple[rows.Job, tuple[int, ...]] | er
             continue
         of, ready = one
         attempts = tuple((lease.node_id, lease.attempt_id) for lease in of.leases)
+        unit.commanded.update(node_id for node_id, _ in attempts)
         answers.append(interface.JobChange(job=jobs[of.seq], attempts=attempts, ready_class_ids=ready))
     return answers
 

@@ -286,6 +286,8 @@ def _add(unit: Unit, rest: _Batch, new: job.NewJob, row: _Job, class_ids: dict[s
             rest.payloads.append(_Payload(seq, position, task.payload.decode()))
         rest.deps += [_Dep(seq, other, position) for other in sorted(depends_on)]
         unit.count(f"task|{class_id}|{row.queue}|{state.value}")
+        if state is TaskState.QUEUED:
+            unit.ready.add(class_id)
     rest.tags += [_Tag(name, value, seq) for name, value in new.tags.items()]
     if new.idempotency_key is not None:
         rest.keys.append(_Key(new.idempotency_key, new.body_sha256, seq))

@@ -15,6 +15,7 @@ import msgspec
 from ffrtmp.domain import states
 from ffrtmp.domain.job import EventKind
 from ffrtmp.domain.states import JobState, TaskState
+from ffrtmp.store import interface
 from ffrtmp.store.ops import rows
 from ffrtmp.store.tx import Tx
 
@@ -44,6 +45,9 @@ class Unit:
         self._ended: list[rows.Lease] = []
         self._events: list[rows.Event] = []
         self._counts: Counter[str] = Counter()
+        self.ready: set[int] = set()  #: classes with a task that an agent may find after this transaction
+        self.commanded: set[str] = set()  #: nodes with an attempt that must do something
+        self.changed_nodes: set[str] = set()  #: that masters remember otherwise
 
     async def lock(self, targets: Targets) -> None:
         await self.lock_jobs(targets.jobs)
@@ -114,6 +118,15 @@ class Unit:
     def count_task(self, job: rows.Job, class_id: int, state: TaskState, by: int) -> None:
         self._counts[f"task|{class_id}|{job.queue}|{state.value}"] += by
 
+    def hint(self) -> interface.Hint:
+        """What other masters must look at once this is committed."""
+        return interface.Hint(
+            ready=frozenset(self.ready),
+            commands=frozenset(self.commanded),
+            nodes=frozenset(self.changed_nodes),
+            events=bool(self._events),
+        )
+
     async def flush(self) -> None:
         """Writes what changed since the last time; events and counters wait for the end."""
         if self._dirty_nodes:
@@ -171,6 +184,8 @@ class Unit:
                     self.count_task(job, class_id, _COUNTED[table], -1)
                 if place is not None:
                     come[place[0]].append(task)
+                    if place[0] == "ready":
+                        self.ready.add(task.class_id)
                     self.count_task(job, task.class_id, _COUNTED[place[0]], 1)
                 task.placed = place
             elif not task.changed:
