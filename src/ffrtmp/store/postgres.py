@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import asyncpg
 
 from ffrtmp.domain import errors
-from ffrtmp.store import migrate, postgres_hints, postgres_writer
+from ffrtmp.store import interface, migrate, postgres_hints, postgres_writer
 from ffrtmp.store.base import BaseStore
 from ffrtmp.store.ops.unit import Unit
 from ffrtmp.store.postgres_hints import PostgresHints
@@ -146,6 +146,8 @@ class PostgresStore(BaseStore):
     def _committed(self, unit: Unit) -> None:
         self._class_ids.update(unit.new_class_ids)
         self._hints.tell(unit.hint())
+        if unit.left:  # our own agents too, through another of our connections
+            self._hints.hear(interface.Hint(ready=frozenset(unit.left)))
 
     async def _write(self, call: Any) -> Any:
         if self._lanes is None:

@@ -100,6 +100,12 @@ class PostgresHints:
             self._outgoing |= hint
             self._to_send.set()
 
+    def hear(self, hint: interface.Hint) -> None:
+        """For this master itself."""
+        if hint:
+            self._incoming |= hint
+            self._came.set()
+
     async def next(self) -> interface.Hint:
         await self._came.wait()
         self._came.clear()
@@ -113,9 +119,8 @@ class PostgresHints:
             await self._to_send.wait()
             self._to_send.clear()
             hint, self._outgoing = self._outgoing, _NOTHING
-            with contextlib.suppress(
-                *LOST, asyncpg.PostgresError
-            ):  # it is lost; the probe sees whether more than that is wrong
+            # what cannot be sent is lost; the probe sees whether more than that is wrong
+            with contextlib.suppress(*LOST, asyncpg.PostgresError):
                 await self._notify(_payloads(self._name, hint))
             await asyncio.sleep(_GATHER_SECONDS)
 
@@ -179,12 +184,7 @@ class PostgresHints:
                 self._stirred.set()
             return
         self._alone_from = asyncio.get_running_loop().time() + _ALONE_SECONDS
-        self._take(message.hint)
-
-    def _take(self, hint: interface.Hint) -> None:
-        if hint:
-            self._incoming |= hint
-            self._came.set()
+        self.hear(message.hint)
 
     def _works(self) -> None:
         if self.up:
@@ -194,7 +194,7 @@ class PostgresHints:
         if self._warned:
             self._warned = False
             logs.get("store").info("hints between masters work again")
-        self._take(_EVERYTHING)
+        self.hear(_EVERYTHING)
 
     def _fails(self, error: Exception) -> None:
         if not self._warned:
@@ -205,7 +205,7 @@ class PostgresHints:
             )
         if self.up:
             self.up = False
-            self._take(_EVERYTHING)  # who waits must wait shorter from now on
+            self.hear(_EVERYTHING)  # who waits must wait shorter from now on
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

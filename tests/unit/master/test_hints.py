@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ffrtmp.master import app, context, dispatch
-from ffrtmp.master.api import events
+from ffrtmp.master.api import events, work
 from ffrtmp.master.loops import hints
 from ffrtmp.master.settings import MasterSettings
 from ffrtmp.store import interface, postgres_hints
@@ -18,8 +18,6 @@ from .conftest import NodeClient, Running, run_master
 
 pytestmark = [pytest.mark.postgres, pytest.mark.parametrize("kind", ["postgres"], indirect=True)]
 NEVER = 1e6
-#: far longer than anything takes: a poll that nothing ends answers empty, and the test fails
-WAIT = 20.0
 
 
 class Noted:
@@ -64,18 +62,19 @@ class Pair:
     async def running_at_b(self, node: NodeClient) -> tuple[str, str]:
         """(job, attempt) of a job that the node has started."""
         made = await self.b.submit()
-        (grant,) = (await node.lease(wait=WAIT))["grants"]
+        (grant,) = (await node.lease(wait=NEVER))["grants"]
         await node.beat({"attempt_id": grant["attempt_id"], "started": True})
         return made["id"], grant["attempt_id"]
 
 
 @pytest.fixture
 async def pair(settings: MasterSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pair]:
-    """Both hear hints. No poll behind them, no sweep that looks for what changed."""
+    """Both hear hints. No poll behind them, no sweep that looks for what changed, no long-poll that looks once more at its end."""
     for module, name in (
         (dispatch, "BACKSTOP_SECONDS"),
         (dispatch, "BACKSTOP_WITHOUT_HINTS_SECONDS"),
         (events, "_BACKSTOP_SECONDS"),
+        (work, "LONGEST_WAIT_SECONDS"),
     ):
         monkeypatch.setattr(module, name, NEVER)
     looks, applied = Noted(), Noted()
@@ -115,11 +114,11 @@ def _noted(read: Callable[..., Awaitable[Any]], looks: Noted) -> Callable[..., A
 
 async def test_a_job_reaches_an_agent_that_waits_at_another_master(pair: Pair) -> None:
     node = await pair.node_at_b()
-    poll = await pair.waiting(node.lease(wait=WAIT))
+    poll = await pair.waiting(node.lease(wait=NEVER))
     made = await pair.a.submit()  # of a class that B does not know
     (grant,) = (await poll)["grants"]
     assert grant["job_id"] == made["id"]
-    poll = await pair.waiting(node.lease(wait=WAIT))
+    poll = await pair.waiting(node.lease(wait=NEVER))
     made = await pair.a.submit()
     (grant,) = (await poll)["grants"]
     assert grant["job_id"] == made["id"]
@@ -128,7 +127,7 @@ async def test_a_job_reaches_an_agent_that_waits_at_another_master(pair: Pair) -
 async def test_a_batch_reaches_all_who_wait(pair: Pair) -> None:
     """It is told once; each that finds a job lets the next one look."""
     nodes = [await pair.node_at_b(f"node-{number}") for number in range(4)]
-    polls = [await pair.waiting(node.lease(wait=WAIT)) for node in nodes]
+    polls = [await pair.waiting(node.lease(wait=NEVER)) for node in nodes]
     body = {"jobs": [{"scenario": "720p30-h264"} for _ in nodes]}
     await pair.a.send("POST", "/jobs/batch", expect=201, json=body)
     assert [len(reply["grants"]) for reply in await asyncio.gather(*polls)] == [1, 1, 1, 1]
@@ -138,7 +137,7 @@ async def test_a_task_that_is_given_back_reaches_another_master(pair: Pair) -> N
     first, second = await pair.a.node("first"), await pair.node_at_b("second")
     await pair.a.submit()
     (grant,) = (await first.lease())["grants"]
-    poll = await pair.waiting(second.lease(wait=WAIT))
+    poll = await pair.waiting(second.lease(wait=NEVER))
     await first.report(grant["attempt_id"], "give-back", reason="drained")
     (again,) = (await poll)["grants"]
     assert again["job_id"] == grant["job_id"]
@@ -148,7 +147,7 @@ async def test_a_task_that_is_given_back_reaches_another_master(pair: Pair) -> N
 async def test_a_command_reaches_an_agent_that_waits_at_another_master(pair: Pair, verb: str, command: str) -> None:
     node = await pair.node_at_b()
     job_id, attempt_id = await pair.running_at_b(node)
-    poll = await pair.waiting(node.lease(slots=0, wait=WAIT, attempts=(attempt_id,)))
+    poll = await pair.waiting(node.lease(slots=0, wait=NEVER, attempts=(attempt_id,)))
     await pair.a.send("POST", f"/jobs/{job_id}/{verb}")
     assert [(told["attempt_id"], told["command"]) for told in (await poll)["directives"]] == [(attempt_id, command)]
 
@@ -157,7 +156,7 @@ async def test_following_a_job_reaches_the_master_of_its_agent(pair: Pair) -> No
     node = await pair.node_at_b()
     job_id, attempt_id = await pair.running_at_b(node)
     assert (await node.beat({"attempt_id": attempt_id}))["directives"][0]["follow_seconds"] == 0
-    poll = await pair.waiting(node.lease(slots=0, wait=WAIT, attempts=(attempt_id,)))
+    poll = await pair.waiting(node.lease(slots=0, wait=NEVER, attempts=(attempt_id,)))
     await pair.a.send("GET", f"/jobs/{job_id}?follow=true")
     (told,) = (await poll)["directives"]
     assert told["follow_seconds"] > 0
@@ -170,7 +169,7 @@ async def test_following_a_job_that_waits(pair: Pair) -> None:
     await pair.a.send("GET", f"/jobs/{made['id']}?follow=true")
     await pair.applied.until(lambda said: any(one.job_id == made["id"] for one in said[2].follows))
     node = await pair.node_at_b()
-    (told,) = (await node.lease(wait=WAIT))["directives"]
+    (told,) = (await node.lease(wait=NEVER))["directives"]
     assert told["follow_seconds"] > 0
 
 
@@ -199,7 +198,7 @@ async def test_a_drained_node_is_drained_at_every_master(pair: Pair) -> None:
 
 async def test_an_agent_that_restarts_at_another_master_ends_the_poll_of_its_old_self(pair: Pair) -> None:
     node = await pair.node_at_b()
-    poll = await pair.waiting(node.lease(wait=WAIT, expect=409))
+    poll = await pair.waiting(node.lease(wait=NEVER, expect=409))
     await pair.a.node(incarnation="a-2")
     assert (await poll)["code"] == "stale_incarnation"
 
@@ -215,13 +214,14 @@ async def test_without_hints_there_is_the_poll(settings: MasterSettings, monkeyp
 
     monkeypatch.setattr(asyncpg.Connection, "add_listener", listens_in_vain)
     monkeypatch.setattr(postgres_hints, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(work, "LONGEST_WAIT_SECONDS", NEVER)
     monkeypatch.setattr(dispatch, "BACKSTOP_SECONDS", NEVER)  # that of a master that hears hints
     monkeypatch.setattr(dispatch, "BACKSTOP_WITHOUT_HINTS_SECONDS", 0.05)
     busy = msgspec.structs.replace(settings, scheduler_interval_seconds=0.1)  # new classes are read by a sweep
     async for a in run_master(busy):
         async for b in run_master(busy):
             node = await b.node()
-            poll = asyncio.ensure_future(node.lease(wait=WAIT))
+            poll = asyncio.ensure_future(node.lease(wait=NEVER))
             await a.submit()
             assert (await poll)["grants"]
             assert "\nffrtmp_store_hints_up 0.0\n" in (await b.client.get(b.ready.metrics_url)).text

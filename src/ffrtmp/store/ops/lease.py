@@ -140,8 +140,8 @@ async def _give(unit: Unit, batch: Sequence[calls.Lease], wanting: Sequence[int]
                 task = places[ready.task_id]
                 given.append(_Given(index, unit.jobs[task.job_seq], task, attempt_id))
                 _assign(unit, given[-1], call)
-    # while we held them, agents of other masters were told that there is nothing
-    unit.ready.update(ready.class_id for ready in line if places[ready.task_id].state is TaskState.QUEUED)
+    if given:
+        unit.left.update(ready.class_id for ready in line if places[ready.task_id].state is TaskState.QUEUED)
     return given
 
 

@@ -45,7 +45,10 @@ class Unit:
         self._ended: list[rows.Lease] = []
         self._events: list[rows.Event] = []
         self._counts: Counter[str] = Counter()
-        self.ready: set[int] = set()  #: classes with a task that an agent may find after this transaction
+        self.ready: set[int] = set()  #: classes that got a ready task
+        self.left: set[int] = (
+            set()
+        )  #: classes with a task that a lease held and left: who looked meanwhile found nothing
         self.commanded: set[str] = set()  #: nodes with an attempt that must do something
         self.changed_nodes: set[str] = set()  #: that masters remember otherwise
 
@@ -121,7 +124,7 @@ class Unit:
     def hint(self) -> interface.Hint:
         """What other masters must look at once this is committed."""
         return interface.Hint(
-            ready=frozenset(self.ready),
+            ready=frozenset(self.ready | self.left),
             commands=frozenset(self.commanded),
             nodes=frozenset(self.changed_nodes),
             events=bool(self._events),
