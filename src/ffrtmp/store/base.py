@@ -19,7 +19,7 @@ T = TypeVar("T")
 class NoHints:
     """Of a database that has one master."""
 
-    up = None
+    up: bool | None = None
 
     def tell(self, hint: interface.Hint) -> None:  # noqa: ARG002 - there is nobody
         return

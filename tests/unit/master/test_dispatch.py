@@ -1,14 +1,16 @@
 """The dispatcher over a store of a few lines: who is woken, who takes what, what is passed on."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import pytest
 
 from ffrtmp.domain import errors, node, spec
+from ffrtmp.master import dispatch
 from ffrtmp.master.dispatch import ClassBook, Dispatcher, Wants
-from ffrtmp.store import interface
+from ffrtmp.store import base, interface
 from ffrtmp.testing import factories
 
 _H264 = spec.Requires(codec=spec.Codec.H264)
@@ -247,3 +249,26 @@ async def test_a_name_is_not_an_id(dispatcher: Dispatcher, store: _Store) -> Non
     store.known["name of a"] = store.known["a"]
     with pytest.raises(errors.NotFound, match="with the id"):
         await dispatcher._classes.node("name of a")
+
+
+async def test_without_a_wake_there_is_a_look_now_and_then(store: _Store) -> None:
+    """Also when the wake for it was lost."""
+    book = ClassBook(cast(Any, store))
+    await book.reload()
+    eager = Dispatcher(book, backstop=lambda: 0.0, clock=lambda: 0.0)
+    found = [False, False, True]
+
+    async def look() -> bool:
+        return found.pop(0)
+
+    await _Poll(eager, "a", look).task
+    assert found == []
+
+
+@pytest.mark.parametrize(("up", "seconds"), [(True, 15.0), (None, 15.0), (False, 1.0)])
+def test_the_look_comes_sooner_where_hints_are_missed(up: bool | None, seconds: float) -> None:
+    """None: a database of one master, who misses nothing."""
+    hints = base.NoHints()
+    hints.up = up
+    for seed in range(20):
+        assert 0.8 * seconds <= dispatch.backstop_seconds(hints, random.Random(seed)) <= 1.2 * seconds

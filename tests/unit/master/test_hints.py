@@ -16,8 +16,13 @@ from ffrtmp.store import interface, postgres_hints
 
 from .conftest import NodeClient, Running, run_master
 
-pytestmark = [pytest.mark.postgres, pytest.mark.parametrize("kind", ["postgres"], indirect=True)]
+pytestmark = pytest.mark.postgres
 NEVER = 1e6
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", "postgres")
 
 
 class Noted:
@@ -205,7 +210,14 @@ async def test_an_agent_that_restarts_at_another_master_ends_the_poll_of_its_old
 
 async def test_the_metric_says_that_hints_arrive(pair: Pair) -> None:
     for master in (pair.a, pair.b):
-        assert "\nffrtmp_store_hints_up 1.0\n" in (await master.client.get(master.ready.metrics_url)).text
+        assert "\nffrtmp_store_hints_up 1.0\n" in (await master.client.get(str(master.ready.metrics_url))).text
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+async def test_a_master_that_is_the_only_one_has_no_such_metric(master: Running) -> None:
+    text = (await master.client.get(str(master.ready.metrics_url))).text
+    assert [line for line in text.splitlines() if line.startswith("ffrtmp_store_hints_up")] == []
+    assert "# HELP ffrtmp_store_hints_up" in text
 
 
 async def test_without_hints_there_is_the_poll(settings: MasterSettings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,4 +236,4 @@ async def test_without_hints_there_is_the_poll(settings: MasterSettings, monkeyp
             poll = asyncio.ensure_future(node.lease(wait=NEVER))
             await a.submit()
             assert (await poll)["grants"]
-            assert "\nffrtmp_store_hints_up 0.0\n" in (await b.client.get(b.ready.metrics_url)).text
+            assert "\nffrtmp_store_hints_up 0.0\n" in (await b.client.get(str(b.ready.metrics_url))).text
