@@ -1,6 +1,8 @@
 """Hints between the masters on one PostgreSQL: what is told, how seldom, and what happens when it does not arrive."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +15,7 @@ from ffrtmp.domain import spec
 from ffrtmp.store import postgres_hints
 from ffrtmp.store.interface import Follow, Hint
 from ffrtmp.store.postgres import PostgresStore
+from ffrtmp.store.postgres_tx import Connection
 from ffrtmp.testing import factories
 from ffrtmp.testing.world import NoWait, World
 
@@ -47,19 +50,40 @@ async def masters(database: str) -> AsyncIterator[list[PostgresStore]]:
         await store.close()
 
 
-@pytest.fixture
-async def notified(database: str) -> AsyncIterator[list[dict[str, Any]]]:
-    """Every notification of a hint, as it goes over the wire."""
-    found: list[dict[str, Any]] = []
+class Wire:
+    """The channel, beside the masters: every notification that holds a hint."""
 
-    def note(_: object, __: int, ___: str, payload: object) -> None:
+    def __init__(self, connection: Connection, channel: str) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._hints: list[dict[str, Any]] = []
+        self._fence = asyncio.Event()
+
+    @classmethod
+    async def tap(cls, connection: Connection) -> "Wire":
+        wire = cls(connection, await connection.fetchval(postgres_hints._CHANNEL))
+        await connection.add_listener(wire._channel, wire._note)
+        return wire
+
+    def _note(self, _: object, __: int, ___: str, payload: object) -> None:
         message = msgspec.json.decode(str(payload))
         if "hint" in message:
-            found.append(message["hint"])
+            self._hints.append(message["hint"])
+        elif message["master"] == "fence":
+            self._fence.set()
 
+    async def hints(self) -> list[dict[str, Any]]:
+        """All that were sent before this call: notifications come in the order of their commits."""
+        self._fence.clear()
+        await self._connection.execute("SELECT pg_notify($1, $2)", self._channel, '{"master":"fence"}')
+        await self._fence.wait()
+        return self._hints
+
+
+@pytest.fixture
+async def wire(database: str) -> AsyncIterator[Wire]:
     connection = await asyncpg.connect(database)
-    await connection.add_listener(await connection.fetchval(postgres_hints._CHANNEL), note)
-    yield found
+    yield await Wire.tap(connection)
     await connection.close()
 
 
@@ -144,35 +168,34 @@ async def test_a_master_of_another_version(masters: list[PostgresStore], databas
     await connection.close()
 
 
-async def test_a_burst_is_few_notifications(masters: list[PostgresStore], notified: list[dict[str, Any]]) -> None:
+async def test_a_burst_is_few_notifications(masters: list[PostgresStore], wire: Wire) -> None:
     one, other = masters
     world = World(one)
     await asyncio.gather(*(world.submit() for _ in range(1000)))
     agent = await world.agent()  # what comes after it has come
     await heard(other, nodes={agent.id})
-    assert 0 < len(notified) < 50
+    assert 0 < len(await wire.hints()) < 50
 
 
 async def test_what_is_committed_meanwhile_goes_together(
-    masters: list[PostgresStore], notified: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    masters: list[PostgresStore], wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One at once, the rest with the next, which here comes only when the master stops."""
     monkeypatch.setattr(postgres_hints, "_GATHER_SECONDS", 1e6)
     one, other = masters
     agent = await World(one).agent()
     await heard(other, nodes={agent.id})
-    first = len(notified)
     for _ in range(20):
         await World(one).submit()
-    assert len(notified) == first == 1
+    assert len(await wire.hints()) == 1
     await one.close()
     (known,) = await other.classes()
     await heard(other, ready={known.id})
-    assert len(notified) == 2
+    assert len(await wire.hints()) == 2
 
 
 async def test_one_master_alone_tells_nobody(
-    masters: list[PostgresStore], notified: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    masters: list[PostgresStore], wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = masters
     with monkeypatch.context() as silence:
@@ -183,7 +206,7 @@ async def test_one_master_alone_tells_nobody(
     await heard(one, nodes={agent.id})  # there is another
     agent = await World(one).agent()
     assert not (await heard(other, nodes={agent.id})).ready
-    assert not any(hint.get("ready") for hint in notified)
+    assert not any(hint.get("ready") for hint in await wire.hints())
 
 
 async def test_a_lost_connection_is_replaced(masters: list[PostgresStore], database: str) -> None:
@@ -221,6 +244,23 @@ async def test_a_deaf_connection_is_noticed(masters: list[PostgresStore], impati
     ]
     await World(one).submit()
     await heard(other, events=True)
+
+
+async def test_a_connection_that_is_half_dead_is_replaced(masters: list[PostgresStore], impatient: None) -> None:
+    """Nobody ended it, and nobody answers on it."""
+    one, other = masters
+    frozen = other.hints._connection
+    assert frozen is not None
+    backend = frozen.get_server_pid()
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        other.hints._stirred.set()
+        await up(other)
+        assert other.hints._connection is not frozen
+        await World(one).submit()
+        await heard(other, events=True)
+    finally:
+        os.kill(backend, signal.SIGCONT)
 
 
 async def test_where_nothing_ever_comes(database: str, impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
