@@ -120,6 +120,9 @@ async def test_silence_is_noted_once(world: World) -> None:
         return [event.kind for event in found].count(EventKind.NODE_LOST)
 
     assert await noted() == 1
+    await world.store.drain(agent.id, on=True)  # what people do says nothing of the agent
+    await world.store.rescue(10)
+    assert await noted() == 1
     await agent.beats()
     await world.store.rescue(10)
     assert await noted() == 2

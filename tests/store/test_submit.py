@@ -145,3 +145,14 @@ async def test_a_batch_with_a_wrong_job_leaves_nothing(world: World) -> None:
     page = await world.store.list_jobs(interface.JobFilter(), before=None, limit=10)
     assert len(page.jobs) == 2
     assert (await world.store.counts()).jobs == {(JobState.QUEUED, spec.Queue.DEFAULT, spec.Engine.AUTO): 2}
+
+
+async def test_a_batch_with_two_bodies_under_one_key_leaves_nothing(world: World) -> None:
+    batch = [factories.a_job(idempotency_key="k", body_sha256=body) for body in ("a", "b")]
+    with pytest.raises(errors.IdempotencyMismatch):
+        await world.store.submit_many(batch)
+    assert (await world.store.counts()).jobs == {}
+    again = [factories.a_job(idempotency_key="k", body_sha256="a") for _ in range(2)]
+    answers = await world.store.submit_many(again)
+    assert [answer.created for answer in answers] == [True, False]
+    assert answers[0].job.id == answers[1].job.id

@@ -182,12 +182,14 @@ async def submit_many(
 def _refusal(batch: Sequence[calls.Submit], seen: _Seen) -> errors.FfrtmpError | None:
     """Why not all of them can be taken."""
     faults: list[errors.Fault] = []
+    bodies = {key: body for key, (body, _) in seen.known.items()}
     for index, (call, upload) in enumerate(zip(batch, seen.uploads, strict=True)):
-        body, _ = seen.known.get(call.new.idempotency_key or "", ("", 0))
-        if body == call.new.body_sha256 and body:
-            continue
-        if body:
+        key = call.new.idempotency_key
+        # also between two of this batch
+        if key is not None and bodies.setdefault(key, call.new.body_sha256) != call.new.body_sha256:
             return errors.IdempotencyMismatch()
+        if key is not None and key in seen.known:
+            continue
         if fault := _fault(call.new, upload, seen.whole):
             faults.append(errors.Fault(f"jobs.{index}.{fault.path}", fault.message, fault.code))
     return errors.InvalidInput(faults=faults) if faults else None

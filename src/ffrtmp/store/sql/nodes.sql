@@ -19,7 +19,7 @@ UPDATE nodes SET address = :address, type = :type, cpu_threads = :cpu_threads, c
 WHERE id = :id AND removed_at IS NULL;
 
 -- name: node_touch
-UPDATE nodes SET draining = :draining, stopping = :stopping, lost = 0, last_heartbeat = :last_heartbeat
+UPDATE nodes SET draining = :draining, stopping = :stopping, lost = :lost, last_heartbeat = :last_heartbeat
 WHERE id = :id AND removed_at IS NULL;
 
 -- name: node_credential_set
