@@ -7,6 +7,7 @@ STAMP  := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lock wheel bench bench-quick simulate crash clean
 .PHONY: help setup demo test check format lock wheel bench bench-quick simulate model clean
+.PHONY: help setup demo test check format lock wheel bench bench-quick simulate model interleavings clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -61,6 +62,9 @@ crash: $(STAMP) ## kill databases under load: make crash SQLITE=1000 POWER=300 P
 	$(BIN)/python -m ffrtmp.testing.crash --sqlite $(or $(SQLITE),30) --power $(or $(POWER),0) --postgres $(or $(POSTGRES),0)
 model: $(STAMP) ## the store against its model, on both databases: make model EXAMPLES=1000
 	MODEL_EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest -q tests/store/test_model.py -k as_the_model_says
+
+interleavings: $(STAMP) ## two masters on one PostgreSQL, stopped at every statement of every pair of operations
+	INTERLEAVINGS=all $(BIN)/python -m pytest -q tests/store/test_interleavings.py
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
