@@ -28,8 +28,6 @@ _log = logs.get("agent")
 _INSPECT_THREADS = 4
 #: exit code of an agent whose key is not accepted (docs/cli.md)
 _DENIED = 7
-#: trouble that waiting does not mend
-_FATAL = frozenset({"certificate_not_trusted", "client_certificate_required"})
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,15 +164,16 @@ async def _connect(settings: AgentSettings, stop: asyncio.Event, rng: random.Ran
     while not stop.is_set():
         try:
             return await Client.connect(
-                settings.master,
+                settings.masters,
                 api_key=settings.api_key,
                 ca=settings.ca,
                 cert=settings.cert,
                 key=settings.key,
                 insecure=settings.insecure_skip_verify,
+                on_change=_changed,
             )
         except errors.Unavailable as error:
-            if error.code in _FATAL:
+            if error.code in http.UNTRUSTED:
                 raise
             failures += 1
             if worth_a_line(failures):
@@ -185,6 +184,10 @@ async def _connect(settings: AgentSettings, stop: asyncio.Event, rng: random.Ran
             except TimeoutError:
                 continue
     return None
+
+
+def _changed(before: str, to: str, why: str) -> None:
+    _log.warning("master changed", **{"from": before, "to": to, "why": why})
 
 
 def _handle_signals(stop: asyncio.Event) -> asyncio.Event:

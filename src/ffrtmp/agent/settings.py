@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from ffrtmp.client import client
+from ffrtmp.client import masters
 from ffrtmp.domain import errors
 
 _LONGEST_POLL_SECONDS = 25.0  #: what a master holds open
@@ -14,7 +14,7 @@ _MOST_SLOTS = 1024
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    master: str = "http://localhost:8080"
+    masters: tuple[str, ...] = ("http://localhost:8080",)  #: of one farm: any of them can answer
     register: bool = False
     name: str = ""  #: "": the host name
     max_concurrent_jobs: int | str = 1  #: or "auto"
@@ -70,7 +70,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Raises InvalidInput naming the flag, its value and what to do."""
-        client.candidates(self.master)
+        masters.addresses(self.masters)
         slots = self.max_concurrent_jobs
         if slots != "auto" and not (isinstance(slots, int) and 1 <= slots <= _MOST_SLOTS):
             raise errors.InvalidInput(f"--max-concurrent-jobs {slots} must be auto, or 1 to {_MOST_SLOTS}.")

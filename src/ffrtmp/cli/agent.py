@@ -17,7 +17,13 @@ def _option(flag: str, help: str, **settings: Any) -> base.Option:
 
 
 _OPTIONS: list[click.Parameter] = [
-    _option("--master", "The master.", default="http://localhost:8080", section=NETWORK),
+    _option(
+        "--master",
+        "The master; or several of one farm: a,b (may be repeated).",
+        multiple=True,
+        default=("http://localhost:8080",),
+        section=NETWORK,
+    ),
     _option(
         "--register", "Join the master. Without it: print what was found here, and exit.", is_flag=True, section=NETWORK
     ),
@@ -98,6 +104,7 @@ _OPTIONS: list[click.Parameter] = [
     examples=[
         "ffrtmp agent",
         "ffrtmp agent --register --master https://master.local:8080 --ca master.crt",
+        "ffrtmp agent --register --master https://m1:8080,https://m2:8080 --ca farm-ca.crt",
         "ffrtmp agent --register --max-concurrent-jobs auto --media-root /srv/video",
         "FFRTMP_AGENT_LABEL='rack=b2' ffrtmp agent --register --config /etc/ffrtmp.toml",
     ],
@@ -118,11 +125,13 @@ def command(ready_file: Path | None, **values: Any) -> int:
 
 def make_settings(values: dict[str, Any]) -> "AgentSettings":
     from ffrtmp.agent.settings import AgentSettings
+    from ffrtmp.client import masters
 
     for name in ("poll_interval", "heartbeat_interval", "stop_grace"):
         values[f"{name}_seconds"] = values.pop(name)
     values["labels"] = dict(values.pop("label"))
     values["media_roots"] = tuple(values.pop("media_root"))
+    values["masters"] = masters.split(values.pop("master"))
     for name in ("name", "api_key"):
         values[name] = values[name] or ""
     return AgentSettings(**values)

@@ -23,9 +23,12 @@ _PATH = click.Path(path_type=Path)
 _OPTIONS: tuple[tuple[str, dict[str, Any], tuple[str, ...], Any], ...] = (
     (
         "--master",
-        {"help": "The master: host:port (TLS is tried first) or a URL."},
+        {
+            "help": "The master: host:port (TLS is tried first) or a URL; or several of one farm: a,b (may be repeated).",
+            "multiple": True,
+        },
         ("FFRTMP_MASTER_URL",),
-        DEFAULT_MASTER,
+        (DEFAULT_MASTER,),
     ),
     (
         "--api-key",
@@ -79,9 +82,9 @@ def options(*, before: bool = False, hidden: bool = False) -> list[click.Paramet
 
 @dataclasses.dataclass(frozen=True)
 class Connection:
-    """Where the master is, and who asks."""
+    """Where the master is (or the masters of one farm are), and who asks."""
 
-    master: str
+    master: tuple[str, ...]
     api_key: str = ""
     ca: Path | None = None
     cert: Path | None = None
@@ -144,7 +147,8 @@ def _typed(ctx: click.Context) -> str:
         while here is not None:
             if here.get_parameter_source(_name(flag)) is click.core.ParameterSource.COMMANDLINE:
                 value = here.params[_name(flag)]
-                words += [flag] if value is True else [flag, shlex.quote(str(value))]
+                text = ",".join(value) if isinstance(value, tuple) else str(value)
+                words += [flag] if value is True else [flag, shlex.quote(text)]
                 break
             here = here.parent
     return "".join(f" {word}" for word in words)

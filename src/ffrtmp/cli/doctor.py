@@ -41,7 +41,7 @@ async def command(ctx: click.Context, session: connection.Session, ffmpeg: str |
 
 
 def _named_before(ctx: click.Context) -> bool:
-    return ctx.parent is not None and ctx.parent.params.get("master") is not None
+    return ctx.parent is not None and bool(ctx.parent.params.get("master"))
 
 
 @functools.cache

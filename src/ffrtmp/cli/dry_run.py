@@ -41,8 +41,11 @@ def files(
         page(session.out, f"{item.source} would become {item.target}", told, file=where)
 
 
-def _where(master: str, upload: bool | None) -> str:
-    if upload is None and not placing.is_loopback(master if "//" in master else f"//{master}"):
+def _where(written: Sequence[str], upload: bool | None) -> str:
+    from ffrtmp.client import masters
+
+    urls = [url for one in masters.addresses(written) for url in masters.candidates(one)]
+    if upload is None and not all(placing.is_loopback(url) for url in urls):
         return "sent to the master and fetched, because the master is another machine"
     if upload is None:
         return "used where it is if this machine surely runs the job, else sent to the master (--upload, --no-upload)"

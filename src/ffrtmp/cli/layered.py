@@ -72,6 +72,8 @@ def _by_parameter(ctx: click.Context, path: Path, section: str, found: dict[str,
         parameter = known[spelt]
         if isinstance(value, dict) and parameter.multiple:
             value = [f"{name}={item}" for name, item in value.items()]
+        elif isinstance(value, str) and parameter.multiple:
+            value = [value]  # click would take its characters for the values
         if isinstance(value, dict) or (isinstance(value, list) and not parameter.multiple):
             raise click.UsageError(f"{path}: [{section}] {key} must be one value.", ctx)
         values[parameter.name or ""] = value

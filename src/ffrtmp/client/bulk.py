@@ -60,7 +60,6 @@ async def upload(
 async def _send_rest(
     wire: http.Http, path: Path, status: agent.UploadStatus, on_progress: OnProgress | None
 ) -> agent.UploadStatus:
-    import httpx
     import msgspec
 
     async def body() -> AsyncIterator[bytes]:
@@ -76,23 +75,17 @@ async def _send_rest(
                 if on_progress:
                     on_progress(sent, status.size_bytes)
 
-    headers = wire.headers(
-        {
-            "Upload-Offset": str(status.offset),
-            "Content-Length": str(status.size_bytes - status.offset),
-            "Content-Type": "application/octet-stream",
-        }
-    )
+    headers = {
+        "Upload-Offset": str(status.offset),
+        "Content-Length": str(status.size_bytes - status.offset),
+        "Content-Type": "application/octet-stream",
+    }
     try:
-        reply = await wire.raw.put(f"/uploads/{status.id}", content=body(), headers=headers)
-    except httpx.HTTPError as error:
-        raise http.unreachable(wire.base_url, error) from error
-    if reply.status_code == 409:
+        async with wire.stream("PUT", f"/uploads/{status.id}", content=body(), headers=headers) as reply:
+            return msgspec.json.decode(await reply.aread(), type=agent.UploadStatus)
+    except errors.Conflict:
         # our offset is not the server's (an earlier send got further than we heard): its status says where to go on
         return await wire.call("GET", f"/uploads/{status.id}", agent.UploadStatus, tries=_TRIES)
-    if reply.status_code >= 400:
-        raise wire.refusal(reply, reply.content)
-    return msgspec.json.decode(reply.content, type=agent.UploadStatus)
 
 
 async def download(
@@ -171,23 +164,16 @@ class _Part:
 
 
 async def _fetch_rest(wire: http.Http, url: str, part: _Part, on_progress: OnProgress | None) -> None:
-    import httpx
-
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={part.have}-"} if part.have else {})}
-    try:
-        async with wire.raw.stream("GET", url, headers=wire.headers(headers)) as reply:
-            if reply.status_code >= 400:
-                raise wire.refusal(reply, await reply.aread())
-            if part.have and reply.status_code != 206:
-                part.restart()
-            async for piece in reply.aiter_raw(_CHUNK_BYTES):
-                if part.have + len(piece) > part.size_bytes:
-                    raise errors.FfrtmpError(f"{url} holds more bytes than announced.", code="transfer_failed")
-                await asyncio.to_thread(part.add, piece)
-                if on_progress:
-                    on_progress(part.have, part.size_bytes)
-    except httpx.HTTPError as error:
-        raise http.unreachable(wire.base_url, error) from error
+    async with wire.stream("GET", url, headers=headers) as reply:
+        if part.have and reply.status_code != 206:
+            part.restart()
+        async for piece in reply.aiter_raw(_CHUNK_BYTES):
+            if part.have + len(piece) > part.size_bytes:
+                raise errors.FfrtmpError(f"{url} holds more bytes than announced.", code="transfer_failed")
+            await asyncio.to_thread(part.add, piece)
+            if on_progress:
+                on_progress(part.have, part.size_bytes)
     if part.have < part.size_bytes:
         raise errors.Unavailable(f"{url} ended after {part.have} of {part.size_bytes} bytes.", code="connection_broken")
 

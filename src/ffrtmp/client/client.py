@@ -3,7 +3,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,24 +11,22 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from ffrtmp.client import bulk, http, state, stream, worker
+from ffrtmp.client import bulk, http, masters, stream, worker
 from ffrtmp.domain import errors
 from ffrtmp.protocol import agent, views
 
 if TYPE_CHECKING:
     import httpx
 
-DEFAULT_MASTER = "localhost:8080"
-_DEFAULT_PORT = 8080
+DEFAULT_MASTER = f"localhost:{masters.DEFAULT_PORT}"
 #: calls that may be repeated are, this many times in all
 _TRIES = 4
 #: a follower lives through a restart of the master
 _STREAM_TRIES = 10
-_PROBE_SECONDS = 5.0
 
 
 class Client(worker.WorkerCalls):
-    """An async context manager. Safe for many tasks at once.
+    """An async context manager. Safe for many tasks at once. `master`: its base URL, or those of several (see `connect`).
 
     `api_key`: sent as a bearer token. `ca`: certificates to trust; without it the system's roots and the local master's own
     certificate. `insecure`: trust anyone (warns). `timeout`: seconds for one answer. `key_from`: where the key came from, to be
@@ -38,7 +36,7 @@ class Client(worker.WorkerCalls):
 
     def __init__(
         self,
-        base_url: str,
+        master: str | Iterable[str],
         *,
         api_key: str = "",
         ca: Path | None = None,
@@ -48,33 +46,37 @@ class Client(worker.WorkerCalls):
         timeout: float = 30.0,
         key_from: str = "",
         transport: "httpx.AsyncBaseTransport | None" = None,
+        find: bool = False,
+        on_change: masters.OnChange | None = None,
     ) -> None:
-        if urlsplit(base_url).scheme not in ("http", "https"):
-            raise errors.InvalidInput(
-                f"The master's address {base_url!r} must begin with http:// or https://; a bare host:port goes through"
-                " Client.connect."
-            )
+        for url in () if find else (master,) if isinstance(master, str) else master:
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise errors.InvalidInput(
+                    f"The master's address {url!r} must begin with http:// or https://; a bare host:port goes through"
+                    " Client.connect."
+                )
         if insecure:
             from ffrtmp.telemetry import logs
 
             logs.get("client").warning(
                 "the master's certificate is not checked (--insecure-skip-verify): anyone can pose as it"
             )
-        self._register_key = api_key
         self._wire = http.Http(
-            base_url,
+            master,
             api_key=api_key,
             trust=http.Trust(ca=ca, cert=cert, key=key, insecure=insecure),
             timeout=timeout,
-            rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+            rng=random.Random(),  # noqa: S311 - spreads clients and retries, guards nothing
             transport=transport,
             key_from=key_from,
+            find=find,
+            on_change=on_change,
         )
 
     @classmethod
     async def connect(
         cls,
-        master: str = DEFAULT_MASTER,
+        master: str | Iterable[str] = DEFAULT_MASTER,
         *,
         api_key: str = "",
         ca: Path | None = None,
@@ -83,28 +85,33 @@ class Client(worker.WorkerCalls):
         insecure: bool = False,
         timeout: float = 30.0,
         key_from: str = "",
+        on_change: masters.OnChange | None = None,
     ) -> "Client":
         """Find out how the master speaks: a bare `host:port` is tried with TLS, then without; `http://` also with TLS where a
         plain answer does not come; `https://` only so. Without `api_key`, a master on this machine gets the key of the
-        user's state folder. Raises Unavailable naming each address that was tried."""
-        tried: list[tuple[str, str]] = []
-        for url in candidates(master):
-            chosen, origin = api_key, key_from
-            if not chosen and state.is_local(urlsplit(url).hostname or ""):
-                chosen, origin = state.read_api_key(), f"the file {state.folder() / state.API_KEY_FILE}"
-            client = cls(
-                url, api_key=chosen, ca=ca, cert=cert, key=key, insecure=insecure, timeout=timeout, key_from=origin
-            )
-            try:
-                await client._wire.call("GET", "/health", views.HealthView, timeout=min(timeout, _PROBE_SECONDS))
-            except errors.FfrtmpError as error:
-                await client.aclose()
-                if error.code in ("certificate_not_trusted", "client_certificate_required"):
-                    raise  # it does speak TLS: falling back to plain HTTP would give the key away
-                tried.append((url, error.message))
-            else:
-                return client
-        raise errors.Unavailable(_summary(master, tried), code="master_unreachable")
+        user's state folder.
+
+        Several masters of one farm (`a:8080,b:8080`, or a list): one is chosen at random and kept while it answers; a call that
+        it does not answer goes to the next at once, and `on_change` is told (from, to, why). Raises InvalidInput for what is no
+        address, Unavailable naming each that was tried."""
+        client = cls(
+            master,
+            api_key=api_key,
+            ca=ca,
+            cert=cert,
+            key=key,
+            insecure=insecure,
+            timeout=timeout,
+            key_from=key_from,
+            find=True,
+            on_change=on_change,
+        )
+        try:
+            await client._wire.find()
+        except BaseException:
+            await client.aclose()
+            raise
+        return client
 
     async def __aenter__(self) -> "Client":
         return self
@@ -119,6 +126,7 @@ class Client(worker.WorkerCalls):
 
     @property
     def base_url(self) -> str:
+        """Of the master that is asked at present."""
         return self._wire.base_url
 
     # jobs
@@ -214,23 +222,13 @@ class Client(worker.WorkerCalls):
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last} if last is not None else {})}
             pause: float | None = None
             try:
-                async with self._wire.raw.stream(
-                    "GET",
-                    "/events",
-                    params=params,
-                    headers=self._wire.headers(headers),
-                    timeout=httpx.Timeout(10.0, read=60.0),
+                async with self._wire.stream(
+                    "GET", "/events", params=params, headers=headers, timeout=httpx.Timeout(10.0, read=60.0)
                 ) as reply:
-                    if reply.status_code >= 400:
-                        raise self._wire.refusal(reply, await reply.aread())
                     failures = 0
                     async for message in stream.messages(reply.aiter_lines()):
                         last, pause = message.id or last, message.retry_seconds or pause
                         yield msgspec.json.decode(message.data, type=views.EventView)
-            except httpx.HTTPError as error:
-                failures += 1
-                if failures == _STREAM_TRIES:
-                    raise http.unreachable(self.base_url, error) from error
             except errors.Unavailable as error:
                 failures += 1
                 if failures == _STREAM_TRIES:
@@ -332,38 +330,6 @@ class Client(worker.WorkerCalls):
         # a repeated cancel, pause or resume finds the state that the first one made; a repeated retry is held to one job by its key
         headers = {"Idempotency-Key": secrets.token_urlsafe(18)} if verb == "retry" else None
         return await self._wire.call("POST", f"{_job(ref)}/{verb}", views.ChangeView, headers=headers, tries=_TRIES)
-
-
-def candidates(master: str) -> list[str]:
-    """The base URLs to try for what a person wrote, in order. Raises InvalidInput."""
-    text = master.strip()
-    scheme, found, rest = text.partition("://")
-    if found and scheme not in ("http", "https"):
-        raise errors.InvalidInput(f"The master's address {master!r} must be host:port, http://… or https://….")
-    address = (rest if found else text).rstrip("/")
-    try:
-        parts = urlsplit(f"//{address}")
-        port = parts.port
-    except ValueError as error:
-        raise errors.InvalidInput(f"The master's address {master!r} is not host:port ({error}).") from None
-    if not parts.hostname or parts.username is not None or parts.query:
-        raise errors.InvalidInput(f"The master's address {master!r} must be host:port, http://… or https://….")
-    if not found and port is None:
-        address = f"{address}:{_DEFAULT_PORT}"
-    order = {"https": ["https"], "http": ["http", "https"]}.get(scheme if found else "", ["https", "http"])
-    return [f"{each}://{address}" for each in order]
-
-
-def _summary(master: str, tried: list[tuple[str, str]]) -> str:
-    if all("connection refused" in message for _, message in tried) and len(tried) > 1:
-        return (
-            f"No master answers at {master} (tried with TLS and without: connection refused). Start one with `ffrtmp up` or"
-            " `ffrtmp master`, or name another with --master."
-        )
-    said = dict.fromkeys(message.replace(url, master) for url, message in tried)
-    if len(said) == 1:
-        return next(iter(said))
-    return f"No master answers at {master}. Tried: " + " ".join(message for _, message in tried)
 
 
 def _job(ref: str | int) -> str:

@@ -1,25 +1,31 @@
-"""The agent's side of the API. One try a call: the agent's session decides when to try again, because it must count its leases."""
+"""The agent's side of the API. One try a call: the agent's session decides when to try again, because it must count its leases.
+Each try asks all masters, and they share its time: one that is silent must not use up what a lease has left."""
 
 from ffrtmp.client import http
 from ffrtmp.protocol import agent
 
 #: what a long-poll may take beyond the wait that it asked for
 _POLL_MARGIN_SECONDS = 10.0
+#: for the other calls
+_CALL_SECONDS = 30.0
 
 
 class WorkerCalls:
     """Mixed into `client.Client`."""
 
     _wire: http.Http
-    _register_key: str
 
     async def register(self, node: agent.Register) -> agent.Registered:
         """From here on the node's own credential is used, if the master gave one."""
         registered = await self._wire.call(
-            "POST", "/nodes/register", agent.Registered, body=node, api_key=self._register_key
+            "POST",
+            "/nodes/register",
+            agent.Registered,
+            body=node,
+            as_node=False,
+            timeout=self._wire.shared(_CALL_SECONDS),
         )
-        self._wire.api_key = registered.credential or self._register_key
-        self._wire.key_from = ""  # it came from the master itself
+        self._wire.credential = registered.credential or ""
         return registered
 
     async def lease(self, node_id: str, request: agent.LeaseRequest) -> agent.LeaseReply:
@@ -38,7 +44,7 @@ class WorkerCalls:
             f"/nodes/{node_id}/heartbeat",
             agent.BeatReply,
             body=beat,
-            timeout=timeout,
+            timeout=self._wire.shared(_CALL_SECONDS if timeout is None else timeout),
         )
 
     async def publish(self, attempt_id: str, message: agent.Publish) -> agent.AttemptReply:
@@ -54,7 +60,9 @@ class WorkerCalls:
         return await self._report(attempt_id, "give-back", message)
 
     async def put_log(self, attempt_id: str, logs: agent.Logs) -> None:
-        await self._wire.call("POST", f"/attempts/{attempt_id}/logs", type(None), body=logs)
+        await self._wire.call(
+            "POST", f"/attempts/{attempt_id}/logs", type(None), body=logs, timeout=self._wire.shared(_CALL_SECONDS)
+        )
 
     async def _report(self, attempt_id: str, what: str, message: object) -> agent.AttemptReply:
         return await self._wire.call(
@@ -62,4 +70,5 @@ class WorkerCalls:
             f"/attempts/{attempt_id}/{what}",
             agent.AttemptReply,
             body=message,
+            timeout=self._wire.shared(_CALL_SECONDS),
         )

@@ -44,6 +44,7 @@ async def run(
     store = open_store(settings)
     listener = server.listen(settings.host, settings.port, "--port")
     scraped = server.listen(settings.host, settings.metrics_port, "--metrics-port") if settings.metrics else None
+    master: Master | None = None
     try:
         await store.open()
         master = Master(settings, store, api_key=api_key)
@@ -95,6 +96,8 @@ async def run(
         for bound in (listener, scraped):
             if bound is not None:
                 bound.close()
+        if master is not None:
+            master.artifacts.close()
         await store.close()
 
 

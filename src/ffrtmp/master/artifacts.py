@@ -1,11 +1,13 @@
 """The artifact store in a local directory: resumable uploads that become immutable, hash-checked files.
 
 `ID.part` holds what has arrived so far; its size is the offset to go on from. Whole, hashed and fsynced it is renamed to `ID`.
+Several masters may share the directory: a range lock on its file `.lock` keeps two of them from writing one upload.
 """
 
 import asyncio
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import time
@@ -36,15 +38,41 @@ class Artifacts:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lines: dict[str, _Line] = {}
+        self._lock: int | None = None  # once open
 
     def open(self) -> None:
         """Raises InvalidInput when the directory cannot be used."""
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise errors.InvalidInput(
                 f"The artifact directory {self.root} cannot be made ({error.strerror})."
             ) from error
+
+    def close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @contextlib.contextmanager
+    def alone(self, upload_id: str) -> Iterator[None]:
+        """Against other processes, on other machines too (NFS has these locks); it ends with the process. Raises Unavailable."""
+        assert self._lock is not None
+        at = int.from_bytes(
+            hashlib.sha256(upload_id.encode()).digest()[:7]
+        )  # two that fall together wait for each other
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, at)
+        except (BlockingIOError, PermissionError):
+            raise errors.Unavailable(
+                f"Another master is receiving upload {upload_id}; ask for its status, then go on.", code="upload_busy"
+            ) from None
+        try:
+            yield
+        finally:
+            if self._lock is not None:  # a stop does not wait for ever, and closing gave all locks back
+                fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, at)
 
     def path(self, upload_id: str) -> Path:
         """Of a finished upload. Ids are ours, but a path is only made of what an id can hold."""
@@ -83,7 +111,8 @@ class Artifacts:
         line.newest = me
         try:
             async with line.lock:
-                return await self._go_on(upload, offset, chunks, line)
+                with self.alone(upload.id):
+                    return await self._go_on(upload, offset, chunks, line)
         except asyncio.CancelledError:
             if me not in line.replaced:
                 raise

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,41 +92,60 @@ class Program:
 
 
 class Farm:
-    """A master and its agents in one temporary directory."""
+    """Masters and their agents in one temporary directory. `dsn`: a PostgreSQL database, which several masters may share;
+    without it one master has an SQLite file."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, dsn: str = "") -> None:
         self.root = root
+        self.dsn = dsn
         self.media = root / "media"
         self.media.mkdir(exist_ok=True)
         self.url = ""
+        self.urls: dict[str, str] = {}  #: by the name of the master
         self.metrics_url = ""
         self.programs: list[Program] = []
         self._env = {"FFRTMP_STATE_DIR": str(root / "state"), "COLUMNS": "200"}
 
-    async def master(self, *more: str, db: Path | None = None) -> Program:
-        """Starts again on the same database and port when it ran before."""
-        port = self.url.rsplit(":", 1)[1] if self.url else "0"
+    async def master(self, *more: str, db: Path | None = None, name: str = "master") -> Program:
+        """Starts again on the same database and port when one of this name ran before."""
+        port = self.urls[name].rsplit(":", 1)[1] if name in self.urls else "0"
+        database = ("--db-dsn", self.dsn) if self.dsn else ("--db", str(db or self.root / "master.db"))
         started = await self._start(
-            "master",
+            name,
             *("master", "--host", "127.0.0.1", "--port", port, "--metrics-port", "0", "--no-tls", "--no-auth"),
-            *("--db", str(db or self.root / "master.db"), "--log-format", "json"),
+            *(*database, "--log-format", "json"),
             *more,
         )
         ready = await started.event("the master is ready")
         self.url, self.metrics_url = ready["url"], ready["metrics"]
+        self.urls[name] = self.url
         return started
 
-    async def agent(self, name: str, master: Program, *more: str, slots: int = 1) -> Program:
-        """Registered when this returns."""
+    async def agent(
+        self, name: str, master: Program, *more: str, slots: int = 1, masters: Sequence[str] = ()
+    ) -> Program:
+        """Registered when this returns. `masters`: URLs that it may choose from; none: that of the master started last."""
         seen = sum(1 for found in master.logged if found.get("node") == name)
         started = await self._start(
             name,
-            *("agent", "--register", "--master", self.url, "--name", name, "--max-concurrent-jobs", str(slots)),
+            *(
+                "agent",
+                "--register",
+                "--master",
+                ",".join(masters or (self.url,)),
+                "--name",
+                name,
+                "--max-concurrent-jobs",
+                str(slots),
+            ),
             *("--metrics-port", "0", "--work-dir", str(self.root / f"work-{name}"), "--media-root", str(self.media)),
             *("--log-format", "json"),
             *more,
         )
-        await master.event("a node returned" if seen else "a node registered", node=name)
+        if masters:
+            await started.event("registered", node=name)
+        else:
+            await master.event("a node returned" if seen else "a node registered", node=name)
         return started
 
     async def _start(self, name: str, *arguments: str) -> Program:
@@ -141,9 +160,9 @@ class Farm:
 
 
 @contextlib.asynccontextmanager
-async def farm(root: Path) -> AsyncIterator[Farm]:
+async def farm(root: Path, *, dsn: str = "") -> AsyncIterator[Farm]:
     """A farm whose programs are stopped at the end, whatever happened."""
-    made = Farm(root)
+    made = Farm(root, dsn=dsn)
     try:
         yield made
     finally:

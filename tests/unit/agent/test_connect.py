@@ -22,6 +22,6 @@ async def test_a_certificate_for_another_name_ends_the_agent_as_it_ends_a_client
         lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context
     ) as server:
         port = server.sockets[0].getsockname()[1]
-        settings = AgentSettings(register=True, master=f"https://127.0.0.1:{port}", ca=tmp_path / "ca.pem")
+        settings = AgentSettings(register=True, masters=(f"https://127.0.0.1:{port}",), ca=tmp_path / "ca.pem")
         with pytest.raises(errors.Unavailable, match=r"--cert-ips 127\.0\.0\.1"):  # exit code 3
             await app._connect(settings, asyncio.Event(), random.Random())

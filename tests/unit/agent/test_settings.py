@@ -11,7 +11,9 @@ from ffrtmp.domain import errors
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"master": "ftp://x"}, "master's address"),
+        ({"masters": ("ftp://x",)}, "master's address"),
+        ({"masters": ("http://a:1", "b:x")}, "master's address 'b:x'"),
+        ({"masters": ()}, "master's address ''"),
         ({"max_concurrent_jobs": 0}, "--max-concurrent-jobs 0"),
         ({"max_concurrent_jobs": "many"}, "--max-concurrent-jobs many"),
         ({"poll_interval_seconds": 0.0}, "--poll-interval 0s"),

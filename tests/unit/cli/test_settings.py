@@ -63,6 +63,24 @@ def test_the_file_may_be_named_in_the_environment(parse, monkeypatch, tmp_path):
     assert settings.max_concurrent_jobs == 3
 
 
+@pytest.mark.parametrize("written", ["'https://a,https://b'", "['https://a', 'https://b']"])
+def test_several_masters_with_commas_repeated_or_as_a_list(parse, monkeypatch, tmp_path, written):
+    both = ("https://a", "https://b")
+    assert parse(agent, "--master", "https://a,https://b").masters == both
+    assert parse(agent, "--master", "https://a", "--master=https://b").masters == both
+    file = tmp_path / "ffrtmp.toml"
+    file.write_text(f"[agent]\nmaster = {written}\n")
+    assert parse(agent, "--config", str(file)).masters == both
+    monkeypatch.setenv("FFRTMP_AGENT_MASTER", "https://a,https://b")
+    assert parse(agent).masters == both
+
+
+def test_one_value_in_the_file_for_a_setting_that_may_be_repeated(parse, tmp_path):
+    file = tmp_path / "ffrtmp.toml"
+    file.write_text("[agent]\nmedia_root = '/srv/video'\n")
+    assert parse(agent, "--config", str(file)).media_roots == (Path("/srv/video"),)
+
+
 @pytest.mark.parametrize("flag", ["--tls=false", "--no-tls"])
 def test_the_references_switches(parse, flag):
     assert parse(master, flag).tls is False
@@ -120,6 +138,7 @@ def test_every_setting_can_be_given(parse):
         "poll_interval_seconds": "poll_interval",
         "heartbeat_interval_seconds": "heartbeat_interval",
         "stop_grace_seconds": "stop_grace",
+        "masters": "master",
         "labels": "label",
         "media_roots": "media_root",
     }

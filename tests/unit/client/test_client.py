@@ -7,7 +7,7 @@ import httpx
 import pytest
 from tests.unit.client.helpers import client, problem
 
-from ffrtmp.client import client as module
+from ffrtmp.client import masters
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code, Failure
 from ffrtmp.protocol import agent
@@ -208,10 +208,10 @@ async def test_a_refused_event_stream_is_told() -> None:
     ],
 )
 def test_addresses(written: str, tried: list[str]) -> None:
-    assert module.candidates(written) == tried
+    assert masters.candidates(written) == tried
 
 
 @pytest.mark.parametrize("written", ["ftp://x", "a:b", "user@host:1", "", "http://", "host:1?x=1"])
 def test_addresses_that_are_none(written: str) -> None:
     with pytest.raises(errors.InvalidInput, match="master's address"):
-        module.candidates(written)
+        masters.candidates(written)

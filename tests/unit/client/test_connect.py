@@ -121,6 +121,26 @@ async def test_nobody_there_names_both_tries() -> None:
         await Client.connect("127.0.0.1:9")
 
 
+async def test_of_several_the_one_that_answers_is_found(serve: Serve, authority: trustme.CA, seen: list[bytes]) -> None:
+    untrusted, plain = await serve(context(authority)), await serve(None)
+    state.write_api_key("ffk_local")
+    for _ in range(4):  # in whatever order they are drawn
+        written = f"127.0.0.1:9,https://127.0.0.1:{untrusted},127.0.0.1:{plain}"
+        async with await Client.connect(written) as client:
+            assert client.base_url == f"http://127.0.0.1:{plain}"
+            await client.health()
+    assert all(b"Bearer ffk_local" in head for head in seen)
+
+
+async def test_of_several_none_answers_and_each_is_named(serve: Serve, authority: trustme.CA) -> None:
+    untrusted = await serve(context(authority))
+    with pytest.raises(errors.Unavailable, match=r"^None of the masters answers\. ") as caught:
+        await Client.connect(["http://127.0.0.1:9", f"https://127.0.0.1:{untrusted}"])
+    assert "http://127.0.0.1:9: connection refused" in caught.value.message
+    assert f"https://127.0.0.1:{untrusted}: The master at" in caught.value.message
+    assert caught.value.code == "master_unreachable"  # an agent waits: the other one may come back
+
+
 async def test_files_that_are_no_certificates(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no")
     with pytest.raises(errors.InvalidInput, match=r"CA file .*ca\.pem cannot be used"):

@@ -1,5 +1,7 @@
+import asyncio
 import hashlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,7 @@ async def test_bytes_that_do_not_hash_as_announced_are_thrown_away(master: Runni
     problem = await master.send("PUT", f"/uploads/{upload}", expect=400, content=_BYTES)
     assert problem["code"] == "checksum_mismatch"
     assert (await master.send("GET", f"/uploads/{upload}"))["offset"] == 0
-    assert list(master.settings.artifacts_dir.iterdir()) == []
+    assert [path.name for path in master.settings.artifacts_dir.iterdir()] == [".lock"]
 
 
 async def test_more_bytes_than_announced_are_refused(master: Running) -> None:
@@ -102,6 +104,37 @@ async def test_ranges_that_cannot_be(master: Running) -> None:
     for wanted in ("lines=1-2", "bytes=", "bytes=x-y", "bytes=9-2", "bytes"):
         whole = await master.client.get(f"/uploads/{upload}/content", headers={"Range": wanted})
         assert (whole.status_code, len(whole.content)) == (200, len(_BYTES)), wanted
+
+
+async def test_bytes_that_another_master_has_are_asked_for_by_their_directory(master: Running) -> None:
+    upload = await _announce(master)
+    await master.send("PUT", f"/uploads/{upload}", content=_BYTES)
+    (master.settings.artifacts_dir / upload).unlink()
+    problem = await master.send("GET", f"/uploads/{upload}/content", expect=503)
+    assert problem["code"] == "artifact_missing"
+    assert str(master.settings.artifacts_dir.resolve()) in problem["detail"]
+    assert "--artifacts" in problem["detail"]
+
+
+async def test_an_upload_that_another_process_is_writing_is_left_to_it(master: Running) -> None:
+    upload = await _announce(master)
+    script = (
+        "import pathlib, sys; from ffrtmp.master.artifacts import Artifacts; made = Artifacts(pathlib.Path(sys.argv[1]));"
+        "made.open();\nwith made.alone(sys.argv[2]): print(flush=True); sys.stdin.read()"
+    )
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(master.settings.artifacts_dir), upload,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert other.stdout is not None
+    assert other.stdin is not None
+    await other.stdout.readline()
+    problem = await master.send("PUT", f"/uploads/{upload}", expect=503, content=_BYTES)
+    assert problem["code"] == "upload_busy"
+    other.stdin.close()
+    await other.wait()
+    await master.send("PUT", f"/uploads/{upload}", content=_BYTES)
+    assert (await master.client.get(f"/uploads/{upload}/content")).content == _BYTES
 
 
 async def test_a_file_that_is_gone_is_told_and_logged(master: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,8 +111,15 @@ async def output(call: Call) -> Any:
 
 def _file(call: Call, upload: interface.Upload) -> Stream:
     path = call.master.artifacts.path(upload.id)
-    if not upload.complete or not path.is_file():
+    if not upload.complete:
         raise errors.NotFound(f"The bytes of upload {upload.id} are not all here.", code="upload_incomplete")
+    if not path.is_file():
+        # "not now": another master may have them, or the shared directory is being mounted
+        raise errors.Unavailable(
+            f"The bytes of upload {upload.id} are not in this master's artifact directory {call.master.artifacts.root.resolve()}."
+            " Masters of one farm must share it: mount the same directory and give it to each with --artifacts.",
+            code="artifact_missing",
+        )
     response = FileResponse(
         path,
         media_type="application/octet-stream",
