@@ -19,6 +19,13 @@ def _option(flag: str, help: str, **settings: Any) -> base.Option:
 _OPTIONS: list[click.Parameter] = [
     _option("--host", "Address to listen on.", default="0.0.0.0", section=NETWORK),  # noqa: S104 - agents are elsewhere
     _option("--port", "Port of the HTTP API; 0 picks a free one.", type=PORT, default=8080, section=NETWORK),
+    _option(
+        "--workers",
+        "Processes that serve the port, on PostgreSQL; auto: one for each core.",
+        type=parameters.SLOTS,
+        default="1",
+        section=NETWORK,
+    ),
     _option("--db", "SQLite file.", type=PATH, default=Path("master.db"), section=DATABASE),
     _option(
         "--db-type", "Kind of database.", type=click.Choice(["sqlite", "postgres"]), default="sqlite", section=DATABASE
@@ -109,6 +116,7 @@ _OPTIONS: list[click.Parameter] = [
         "ffrtmp master",
         "ffrtmp master --host 127.0.0.1 --no-tls --no-auth",
         "ffrtmp master --db-dsn postgresql://ffrtmp@db.local/ffrtmp",
+        "ffrtmp master --db-dsn postgresql://ffrtmp@db.local/ffrtmp --workers auto",
         "ffrtmp master --generate-cert --cert-hosts master.local --cert-ips 192.168.1.100",
         "FFRTMP_MASTER_PORT=9000 ffrtmp master --config /etc/ffrtmp.toml",
     ],
@@ -122,14 +130,21 @@ def command(generate_cert: bool, ready_file: Path | None, **values: Any) -> int:
     if generate_cert:
         certs.write(settings.cert, settings.key, settings.cert_hosts, settings.cert_ips, overwrite=False)
         return 0
-    import uvloop
-
     from ffrtmp.master import app
     from ffrtmp.telemetry import logs
 
     logs.configure(settings.log_level, settings.log_format)
-    program = app.run(settings, on_ready=lambda ready: serving.write_ready(ready_file, serving.plain(ready)))
-    return serving.run(program, loop=uvloop.new_event_loop)
+
+    def on_ready(ready: app.Ready) -> None:
+        serving.write_ready(ready_file, serving.plain(ready))
+
+    if settings.workers != 1 and settings.postgres:
+        from ffrtmp.cli import workers
+
+        return serving.run(workers.run(settings, on_ready=on_ready))
+    import uvloop
+
+    return serving.run(app.run(settings, on_ready=on_ready), loop=uvloop.new_event_loop)
 
 
 def make_settings(values: dict[str, Any]) -> "MasterSettings":

@@ -1,7 +1,9 @@
 """Wires a master together and runs it until it is told to stop."""
 
 import asyncio
+import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,14 @@ from ffrtmp.store import interface
 from ffrtmp.telemetry import logs
 
 
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What is made once for a master, however many processes serve it. A worker gets it from its parent."""
+
+    settings: MasterSettings
+    api_key: str
+    certificate: Path | None
+
+
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """Where a started master listens. `api_key` "" with --no-auth."""
 
@@ -33,21 +43,26 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 async def run(
     settings: MasterSettings,
     *,
+    given: Given | None = None,
     on_ready: Callable[[Ready], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> int:
-    """Serve until SIGTERM, SIGINT or `stop`. Raises InvalidInput for settings that cannot work; returns the exit code."""
-    settings.check()
+    """Serve until SIGTERM, SIGINT or `stop`; with `given`, as one of several processes on the same ports. Raises InvalidInput for
+    settings that cannot work; returns the exit code."""
+    shared = given is not None
+    given = given or prepare(settings)
     log = logs.get("master")
-    api_key = "" if settings.no_auth else _api_key(settings)
-    certificate = _certificate(settings)
     store = open_store(settings)
-    listener = server.listen(settings.host, settings.port, "--port")
-    scraped = server.listen(settings.host, settings.metrics_port, "--metrics-port") if settings.metrics else None
+    listener = server.listen(settings.host, settings.port, "--port", shared=shared)
+    scraped = (
+        server.listen(settings.host, settings.metrics_port, "--metrics-port", shared=shared)
+        if settings.metrics
+        else None
+    )
     master: Master | None = None
     try:
         await store.open()
-        master = Master(settings, store, api_key=api_key)
+        master = Master(settings, store, api_key=given.api_key)
         master.artifacts.open()
         await master.classes.reload()
         api = server.make(
@@ -64,21 +79,18 @@ async def run(
         sweeping = asyncio.create_task(sweeps.run(master))
         stop = stop or asyncio.Event()
         _handle_signals(stop)
-        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
-        ready = Ready(
-            url=f"{'https' if settings.tls else 'http'}://{host}:{listener.getsockname()[1]}",
-            metrics_url=f"http://{host}:{scraped.getsockname()[1]}/metrics" if scraped else None,
-            api_key=api_key,
-            certificate=certificate,
-        )
+        ready = where(given, listener, scraped)
         collector.calm()
-        log.info("the master is ready", url=ready.url, metrics=ready.metrics_url, database=store.describe())
+        if shared:
+            log.info("a worker is ready", pid=os.getpid())
+        else:
+            log.info("the master is ready", url=ready.url, metrics=ready.metrics_url, database=store.describe())
         if on_ready is not None:
             on_ready(ready)
         asked = asyncio.create_task(stop.wait())
         await asyncio.wait({asked, sweeping, *serving}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
-        log.info("the master is stopping")
+        log.info("a worker is stopping" if shared else "the master is stopping")
         master.stopping.set()
         master.sweep_soon.set()
         # long-polls and event streams are released before uvicorn waits for requests to end
@@ -99,6 +111,28 @@ async def run(
         if master is not None:
             master.artifacts.close()
         await store.close()
+
+
+def prepare(settings: MasterSettings) -> Given:
+    """Key and certificate, made where they are missing. Raises InvalidInput for settings that cannot work."""
+    settings.check()
+    return Given(
+        settings=settings,
+        api_key="" if settings.no_auth else _api_key(settings),
+        certificate=_certificate(settings),
+    )
+
+
+def where(given: Given, listener: socket.socket, scraped: socket.socket | None) -> Ready:
+    """The addresses for those on this machine."""
+    settings = given.settings
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    return Ready(
+        url=f"{'https' if settings.tls else 'http'}://{host}:{listener.getsockname()[1]}",
+        metrics_url=f"http://{host}:{scraped.getsockname()[1]}/metrics" if scraped else None,
+        api_key=given.api_key,
+        certificate=given.certificate,
+    )
 
 
 def open_store(settings: MasterSettings) -> interface.Store:

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
 
 import uuid_utils
@@ -35,7 +34,7 @@ class Master:
         self.classes = dispatch.ClassBook(store)
         self.artifacts = artifacts.Artifacts(settings.artifacts_dir)
         self.metrics = metrics.Registry(metrics.MASTER)
-        self.traffic = Traffic()
+        self.traffic = Traffic(self.metrics)
         self.events = EventHub()
         self.clock = clock
         self.rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
@@ -50,12 +49,21 @@ class Master:
 
 
 class Traffic:
-    """Requests and bytes of the API, as plain integers: this is counted at every request."""
+    """Requests and bytes of the API. This is counted at every request: each counter is looked up once."""
 
-    def __init__(self) -> None:
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.requests: Counter[tuple[str, int]] = Counter()  #: (route, class of the status: 2 for 2xx)
+    def __init__(self, registry: metrics.Registry) -> None:
+        self._registry = registry
+        self._requests: dict[tuple[str, int], Callable[[], None]] = {}
+        self.bytes_in = registry.counter("scheduler_http_bandwidth_bytes_total", "in").inc
+        self.bytes_out = registry.counter("scheduler_http_bandwidth_bytes_total", "out").inc
+
+    def answered(self, key: tuple[str, int]) -> None:
+        """`key`: route, and class of the status (2 for 2xx)."""
+        count = self._requests.get(key)
+        if count is None:
+            route, kind = key
+            count = self._requests[key] = self._registry.counter("ffrtmp_http_requests_total", route, f"{kind}xx").inc
+        count()
 
 
 class EventHub:

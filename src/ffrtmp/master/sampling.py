@@ -20,12 +20,6 @@ async def sample(master: Master) -> None:
         "ffrtmp_jobs_completed_by_engine",
         {(engine.value,): count for engine, count in counts.completed_by_engine.items()},
     )
-    traffic = master.traffic
-    put("scheduler_http_bandwidth_bytes_total", {("in",): traffic.bytes_in, ("out",): traffic.bytes_out})
-    put(
-        "ffrtmp_http_requests_total",
-        {(route, f"{status}xx"): count for (route, status), count in traffic.requests.items()},
-    )
     up = master.store.hints.up
     put("ffrtmp_store_hints_up", {} if up is None else {(): float(up)})
     put("scheduler_nodes_total", {(): counts.nodes})

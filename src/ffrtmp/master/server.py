@@ -33,23 +33,38 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def listen(host: str, port: int, flag: str) -> socket.socket:
-    """A bound socket. Raises InvalidInput naming the flag."""
+def listen(host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:
+    """A socket that listens; `shared` with other processes of this user, among which the kernel spreads the connections. Raises
+    InvalidInput naming the flag."""
+    made = _bound(host, port, flag, shared=shared)
+    made.listen(1024)
+    made.setblocking(False)
+    return made
+
+
+def reserve(host: str, port: int, flag: str) -> socket.socket:
+    """A socket that holds a port for processes which share it, and takes no connections itself. Raises InvalidInput naming the flag
+    when somebody else listens there."""
+    listen(host, port, flag).close()  # a shared one would be let in beside another master
+    return _bound(host, port, flag, shared=True)
+
+
+def _bound(host: str, port: int, flag: str, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     # accepted connections inherit it. asyncio would set it only on sockets made with IPPROTO_TCP; without it head and body of an
     # answer go out 40 ms apart (Nagle against delayed ACK)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         made.bind((host, port))
-        made.listen(1024)
     except OSError as error:
         made.close()
         raise errors.InvalidInput(
             f"Cannot listen on {host}:{port} ({error.strerror or error}); choose another {flag}, or end what listens there."
         ) from error
-    made.setblocking(False)
     return made
 
 

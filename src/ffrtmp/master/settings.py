@@ -6,6 +6,8 @@ import msgspec
 
 from ffrtmp.domain import addresses, errors
 
+_MOST_WORKERS = 1024
+
 
 class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "0.0.0.0"  # noqa: S104 - a master serves its network; without a key it refuses to (see `check`)
@@ -13,6 +15,7 @@ class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
     db: Path = Path("master.db")
     db_type: str = "sqlite"
     db_dsn: str = ""
+    workers: int | str = 1  #: processes that serve the same port; or "auto"
     tls: bool = True
     cert: Path = Path("certs/master.crt")
     key: Path = Path("certs/master.key")
@@ -52,6 +55,12 @@ class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
         if self.db_type == "postgres" and not self.db_dsn:
             raise errors.InvalidInput(
                 "--db-type postgres needs --db-dsn (or DATABASE_DSN), like postgresql://user@host/ffrtmp."
+            )
+        if self.workers != "auto" and not (isinstance(self.workers, int) and 1 <= self.workers <= _MOST_WORKERS):
+            raise errors.InvalidInput(f"--workers {self.workers} must be auto, or 1 to {_MOST_WORKERS}.")
+        if self.workers not in (1, "auto") and not self.postgres:
+            raise errors.InvalidInput(
+                f"--workers {self.workers} needs PostgreSQL: one process serves an SQLite file. Give --db-dsn, or drop --workers."
             )
         for flag, port in (("--port", self.port), ("--metrics-port", self.metrics_port)):
             if not 0 <= port <= 65535:

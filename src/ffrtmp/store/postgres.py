@@ -92,6 +92,19 @@ class PostgresStore(BaseStore):
         self._lanes.start(connections)
         self._hints.start()
 
+    @property
+    def most_connections(self) -> int:
+        """That this store opens."""
+        return self._write_connections + _READERS
+
+    async def connections_allowed(self) -> int:
+        """By the server, for all programs together that are not its administrator's."""
+        assert self._pool is not None
+        allowed: int = await self._pool.fetchval(
+            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+        )
+        return allowed
+
     async def close(self) -> None:
         if self._lanes is not None:
             await self._lanes.stop()

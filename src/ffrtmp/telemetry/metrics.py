@@ -2,9 +2,13 @@
 
 The definitions are data; `registry` makes the prometheus-client objects for the program that exports them. The names without the
 `ffrtmp_` prefix are the reference's: its users' dashboards query them.
+
+Where several processes serve one master, each writes its numbers through to a file of its own in the folder `SHARED` (the library's
+multiprocess mode), and whichever is scraped adds up all of them: also those of a process that was killed.
 """
 
 import enum
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -12,7 +16,13 @@ import msgspec
 import prometheus_client
 import prometheus_client.metrics
 import prometheus_client.metrics_core
+import prometheus_client.multiprocess
 import prometheus_client.registry
+
+#: the library reads this variable when it is imported: it is set for a process before it starts
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+#: the times at which counters were made: series that nobody asks for, and that shared numbers do not have
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _M = TypeVar("_M", bound=prometheus_client.metrics.MetricWrapperBase)
 
@@ -30,9 +40,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    sampled: bool = (
-        False  #: read at each scrape from where it is kept: the store's counters, or plain integers on hot paths
-    )
+    sampled: bool = False  #: read from the store at each scrape
 
 
 #: seconds, from a short clip's to a feature film's hours
@@ -64,14 +72,12 @@ MASTER: tuple[Metric, ...] = (
     Metric(
         name="scheduler_http_bandwidth_bytes_total",
         kind=Kind.COUNTER,
-        sampled=True,
         labels=("direction",),
         help="Bytes through the API, uploads and downloads included, by direction (in, out).",
     ),
     Metric(
         name="ffrtmp_http_requests_total",
         kind=Kind.COUNTER,
-        sampled=True,
         labels=("route", "status"),
         help="API requests, by route and class of the status (2xx, 4xx, …).",
     ),
@@ -163,13 +169,19 @@ class Registry:
 
     def __init__(self, definitions: Sequence[Metric]) -> None:
         self._registry = prometheus_client.CollectorRegistry()
+        self._exposed = self._registry
         self._metrics: dict[str, prometheus_client.metrics.MetricWrapperBase] = {}
         self._sampled = _Sampled([metric for metric in definitions if metric.sampled])
-        self._registry.register(self._sampled)
+        if os.environ.get(SHARED):
+            self._exposed = prometheus_client.CollectorRegistry()
+            prometheus_client.multiprocess.MultiProcessCollector(self._exposed)  # type: ignore[no-untyped-call]
+        self._exposed.register(self._sampled)
         for metric in definitions:
             if metric.sampled:
                 continue
             options: dict[str, Any] = {"buckets": metric.buckets} if metric.buckets else {}
+            if metric.kind is Kind.GAUGE:
+                options["multiprocess_mode"] = "mostrecent"
             self._metrics[metric.name] = _MAKE[metric.kind](
                 metric.name, metric.help, metric.labels, registry=self._registry, **options
             )
@@ -194,7 +206,7 @@ class Registry:
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
-        return prometheus_client.generate_latest(self._registry)
+        return prometheus_client.generate_latest(self._exposed)
 
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST

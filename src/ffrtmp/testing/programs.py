@@ -72,6 +72,11 @@ class Program:
     def pid(self) -> int:
         return self.process.pid
 
+    async def count(self, name: str, times: int) -> None:
+        """Return when it has logged this event so often."""
+        async with asyncio.timeout(PATIENCE_SECONDS), self._grew:
+            await self._grew.wait_for(lambda: sum(line.get("event") == name for line in self.logged) >= times)
+
     async def kill(self) -> None:
         """kill -9."""
         with contextlib.suppress(ProcessLookupError):

@@ -73,10 +73,11 @@ class Endpoint:
         except Disconnected:
             return  # nobody is left to answer
         finally:
-            self._master.traffic.bytes_in += call.bytes_in
+            if call.bytes_in:
+                self._master.traffic.bytes_in(call.bytes_in)
         status, headers, body = answer
-        self._master.traffic.requests[self._keys[status // 100]] += 1
-        self._master.traffic.bytes_out += len(body)
+        self._master.traffic.answered(self._keys[status // 100])
+        self._master.traffic.bytes_out(len(body))
         headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body if self.route.method != "HEAD" else b""})
@@ -171,9 +172,9 @@ class _Counting:
     async def __call__(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            self._traffic.requests[self._keys[message["status"] // 100]] += 1
+            self._traffic.answered(self._keys[message["status"] // 100])
         elif message["type"] == "http.response.body":
-            self._traffic.bytes_out += len(message.get("body", b""))
+            self._traffic.bytes_out(len(message.get("body", b"")))
         await self._send(message)
 
 
