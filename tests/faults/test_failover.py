@@ -1,6 +1,8 @@
 """Several masters on one PostgreSQL, and agents that know all of them: real processes."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,27 @@ async def test_the_job_of_an_agent_goes_on_when_its_master_is_killed(tmp_path: P
             assert done.result is not None
             assert done.result.verdict is not None
             assert done.result.verdict.passed
+
+
+async def test_the_job_of_an_agent_goes_on_when_its_master_is_frozen(tmp_path: Path, database: str) -> None:
+    """Connections are taken and nothing is answered: only the time-outs tell."""
+    async with programs.farm(tmp_path, dsn=database) as farm:
+        running = {}
+        for name in ("m1", "m2"):
+            # longer than PostgreSQL lets a transaction stand idle, which the frozen one may leave behind
+            running[name] = await farm.master("--lease-time", "30s", name=name)
+        agent = await farm.agent("a", running["m1"], masters=list(farm.urls.values()))
+        used = next(name for name, master in running.items() if any("node" in line for line in master.logged))
+        other = next(name for name in running if name != used)
+        shutil.copy(BUNNY, farm.media / "in.mp4")
+        async with Client(farm.urls[other]) as client:
+            made = await client.submit({"parameters": {"input": "in.mp4", "output": "out.mp4", **_SLOW}})
+            await until(client, made.id, "running")
+            os.kill(running[used].pid, signal.SIGSTOP)
+            try:
+                changed = await agent.event("master changed")
+                assert (changed["from"], changed["to"]) == (farm.urls[used], farm.urls[other])
+                assert (await until(client, made.id)).state == "completed"
+            finally:
+                await running[used].kill()
+            assert [attempt.state for attempt in (await client.tasks(made.id)).attempts] == ["done"]
