@@ -185,9 +185,9 @@ class Client(worker.WorkerCalls):
     async def resume(self, ref: str | int) -> views.ChangeView:
         return await self._change(ref, "resume")
 
-    async def retry(self, ref: str | int) -> views.ChangeView:
-        """Makes a new job that names the old one."""
-        return await self._change(ref, "retry")
+    async def retry(self, ref: str | int, *, idempotency_key: str | None = None) -> views.ChangeView:
+        """Makes a new job that names the old one; safe to repeat with the same key, as `submit` is."""
+        return await self._change(ref, "retry", {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(18)})
 
     async def logs(self, ref: str | int) -> views.LogsView:
         return await self._get(f"{_job(ref)}/logs", views.LogsView)
@@ -326,9 +326,8 @@ class Client(worker.WorkerCalls):
     async def _get(self, path: str, answer: type[http.T], params: Any = None) -> http.T:
         return await self._wire.call("GET", path, answer, params=params, tries=_TRIES)
 
-    async def _change(self, ref: str | int, verb: str) -> views.ChangeView:
+    async def _change(self, ref: str | int, verb: str, headers: Mapping[str, str] | None = None) -> views.ChangeView:
         # a repeated cancel, pause or resume finds the state that the first one made; a repeated retry is held to one job by its key
-        headers = {"Idempotency-Key": secrets.token_urlsafe(18)} if verb == "retry" else None
         return await self._wire.call("POST", f"{_job(ref)}/{verb}", views.ChangeView, headers=headers, tries=_TRIES)
 
 

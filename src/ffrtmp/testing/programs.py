@@ -26,9 +26,12 @@ class Program:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, name: str, *arguments: str, env: dict[str, str], cwd: Path) -> "Program":
+    async def start(
+        cls, name: str, *arguments: str, env: dict[str, str], cwd: Path, launcher: Sequence[str] = ()
+    ) -> "Program":
+        """`launcher`: what runs it instead of `ffrtmp`."""
         process = await asyncio.create_subprocess_exec(
-            str(Path(sys.executable).parent / "ffrtmp"),
+            *(launcher or (str(Path(sys.executable).parent / "ffrtmp"),)),
             *arguments,
             env={**os.environ, **env},
             cwd=cwd,

@@ -1,0 +1,102 @@
+"""What was seen from outside: what people were told, what got a name on the disk, which processes ran, what was done to the
+farm."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ffrtmp.domain.states import JOB_TERMINAL, JobState
+from ffrtmp.testing.renames import Renamed
+
+_TERMINAL = frozenset(state.value for state in JOB_TERMINAL)
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A job went from one state to another, as the event stream told it."""
+
+    seq: int
+    before: str
+    after: str
+
+
+class Sighting(msgspec.Struct):
+    """An attempt's processes. Seconds since the epoch."""
+
+    attempt_id: str
+    first: float
+    last: float
+
+
+class Recovery(msgspec.Struct, frozen=True):
+    """A job whose agent was taken away runs again, or has its end. `alone`: no other fault came in between."""
+
+    fault: str
+    seconds: float
+    alone: bool
+
+
+class History:
+    """Kept here to be checked, and as JSON lines in a file to be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+        self.acknowledged: dict[str, set[str]] = {}  #: idempotency key → job ids that were answered
+        self.outputs: dict[str, str] = {}  #: job → its file in the media root, "" for the artifact store
+        self.canceled: dict[str, float] = {}  #: job → when the cancel was acknowledged, seconds since the epoch
+        self.told: dict[str, set[str]] = {}  #: job → the terminal states that its user read
+        self.moves: dict[str, list[Move]] = {}
+        self.finished = 0  #: jobs that are over
+        self.attempts: dict[str, tuple[str, str]] = {}  #: attempt → job and node
+        self.published: list[Renamed] = []
+        self.sightings: dict[str, Sighting] = {}
+        self.overlaps: list[str] = []  #: attempts of one job whose processes ran at the same moment
+        self.refused_wrongly: list[str] = []  #: answers that no fault explains
+        self.faults: Counter[str] = Counter()
+        self.ended_by_itself: Counter[str] = Counter()
+        self.recoveries: list[Recovery] = []
+        self.cancel_seconds: list[float] = []
+        self.fault_times: list[float] = []
+        self.frozen: dict[str, list[tuple[float, float]]] = {}  #: agent → when it stood still
+
+    def note(self, kind: str, **fields: Any) -> None:
+        self._file.write(msgspec.json.encode({"at": round(time.time(), 4), "kind": kind, **fields}) + b"\n")
+
+    def fault(self, kind: str, victim: str, **fields: Any) -> None:
+        self.faults[kind] += 1
+        self.fault_times.append(time.time())
+        self.note("fault", fault=kind, victim=victim, **fields)
+
+    def acknowledge(self, key: str, job: str) -> None:
+        self.acknowledged.setdefault(key, set()).add(job)
+        self.note("acknowledged", key=key, job=job)
+
+    def tell(self, job: str, state: str) -> None:
+        """What a user read of a job."""
+        if state in _TERMINAL:
+            self.told.setdefault(job, set()).add(state)
+
+    def move(self, job: str, move: Move) -> None:
+        self.moves.setdefault(job, []).append(move)
+        self.note("state", job=job, before=move.before, after=move.after)
+        self.finished += move.after in _TERMINAL
+
+    def stood_still(self, agent: str, since: float) -> bool:
+        """Whether the agent stood still at any time after `since`."""
+        return any(end >= since for _, end in self.frozen.get(agent, ()))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def is_terminal(state: str) -> bool:
+    return JobState(state) in JOB_TERMINAL
+
+
+def middle(values: Iterable[float]) -> float:
+    """The median; 0 of nothing."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2] if ordered else 0.0

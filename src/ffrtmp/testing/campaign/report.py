@@ -1,0 +1,112 @@
+"""What a campaign found, as a section of docs/reliability-report.md."""
+
+import datetime
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+from ffrtmp.testing.campaign.history import History, Recovery, middle
+from ffrtmp.testing.campaign.world import Outcome
+
+REPORT = Path("docs/reliability-report.md")
+_TITLE = """# Reliability report
+
+What the commands of [testing.md](testing.md) found when they were last run. Each writes its own section.
+"""
+#: over the lease time, what a killed agent's job may take to run again (docs/guarantees.md)
+_ALLOWED_SECONDS = 5.0
+
+
+def section(outcome: Outcome, command: str) -> str:
+    """Markdown."""
+    plan, history = outcome.plan, outcome.history
+    layout = plan.layout
+    ends = ", ".join(f"{count:,} {state}" for state, count in sorted(outcome.states.items()))
+    lines = [
+        f"## Campaign on {'PostgreSQL' if layout.database == 'postgres' else 'SQLite'}",
+        "",
+        *where(command),
+        "",
+        f"{layout.masters} {'master' if layout.masters == 1 else 'masters'}, {layout.agents} agents with"
+        f" {layout.slots} {'slot' if layout.slots == 1 else 'slots'} each, lease time {layout.lease_seconds:g} s, seed {plan.seed}."
+        f" {sum(outcome.states.values()):,} jobs in {outcome.seconds:.0f} s ({ends}),"
+        f" {outcome.attempts:,} attempts, {history.faults.total()} faults.",
+        "",
+        "| fault | times |",
+        "|---|---|",
+        *(f"| {kind} | {count} |" for kind, count in sorted(history.faults.items(), key=lambda one: (-one[1], one[0]))),
+        "",
+        *_recoveries(history, layout.lease_seconds),
+        *_cancels(history),
+        *_by_themselves(history),
+        "",
+        "| invariant | | violations |",
+        "|---|---|---|",
+        *(f"| {verdict.name} | {verdict.says} | {len(verdict.broken)} |" for verdict in outcome.verdicts),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def where(command: str) -> list[str]:
+    """Commit, date, machine and command."""
+    return [
+        f"`{command}`",
+        "",
+        f"Commit {_commit()}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {os.cpu_count()} cores, Linux"
+        f" {platform.release().partition('-')[0]}, Python {platform.python_version()}.",
+    ]
+
+
+def _recoveries(history: History, lease_seconds: float) -> list[str]:
+    lines = []
+    for fault in sorted({one.fault for one in history.recoveries}):
+        found = [one for one in history.recoveries if one.fault == fault]
+        alone = [one for one in found if one.alone]
+        lines.append(
+            f"After {fault} its jobs ran again: {_times(found)}; with no other fault meanwhile: {_times(alone)}"
+            f" (lease time + {_ALLOWED_SECONDS:g} s = {lease_seconds + _ALLOWED_SECONDS:g} s)."
+        )
+    return lines
+
+
+def _times(found: list[Recovery]) -> str:
+    if not found:
+        return "none"
+    seconds = [one.seconds for one in found]
+    return f"median {middle(seconds):.2f} s, longest {max(seconds):.2f} s of {len(seconds)}"
+
+
+def _cancels(history: History) -> list[str]:
+    found = history.cancel_seconds
+    if not found:
+        return ["", "No canceled job had a process when its cancel was answered."]
+    return [
+        "",
+        f"From the answer to a cancel until no process of the job was left: median {middle(found):.2f} s,"
+        f" longest {max(found):.2f} s of {len(found)} that had one.",
+    ]
+
+
+def _by_themselves(history: History) -> list[str]:
+    if not history.ended_by_itself:
+        return []
+    names = {"m": "masters", "a": "agents"}
+    told = ", ".join(f"{names[kind]} {count} times" for kind, count in sorted(history.ended_by_itself.items()))
+    return ["", f"Programs that ended by themselves and were started again, as a supervisor does: {told}."]
+
+
+def put(path: Path, name: str, text: str) -> None:
+    """Replaces the section of that name, or adds it."""
+    before = path.read_text() if path.exists() else _TITLE
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    whole = f"{begin}\n{text}{end}\n"
+    found = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}\n", re.DOTALL)
+    path.write_text(found.sub(lambda _: whole, before) if found.search(before) else f"{before}\n{whole}")
+
+
+def _commit() -> str:
+    told = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run(["git", "status", "--porcelain", "src"], capture_output=True, text=True, check=False)
+    return (told.stdout.strip() or "unknown") + (" with changes" if changed.stdout.strip() else "")
