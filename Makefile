@@ -8,6 +8,7 @@ STAMP  := $(VENV)/.ready
 .PHONY: help setup demo test check format lock wheel bench bench-quick simulate crash clean
 .PHONY: help setup demo test check format lock wheel bench bench-quick simulate model clean
 .PHONY: help setup demo test check format lock wheel bench bench-quick simulate model interleavings clean
+.PHONY: help setup demo test check format lock wheel bench bench-quick simulate campaign kill-matrix clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -65,6 +66,12 @@ model: $(STAMP) ## the store against its model, on both databases: make model EX
 
 interleavings: $(STAMP) ## two masters on one PostgreSQL, stopped at every statement of every pair of operations
 	INTERLEAVINGS=all $(BIN)/python -m pytest -q tests/store/test_interleavings.py
+campaign: $(STAMP) ## real processes under faults, writes the report: make campaign DB=postgres JOBS=10000 FAULTS=200 SEED=1
+	$(BIN)/python -m ffrtmp.testing.campaign --db $(or $(DB),sqlite) --jobs $(or $(JOBS),10000) \
+	  --faults $(or $(FAULTS),200) --seed $(or $(SEED),1) --report
+
+kill-matrix: $(STAMP) ## kill -9 at each point of each transition, writes the report: make kill-matrix DB=postgres
+	$(BIN)/python -m ffrtmp.testing.kills --db $(or $(DB),sqlite) --report
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -11,7 +11,8 @@ import os
 import random
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ from ffrtmp.testing.proxy import Proxy
 
 DATABASES = ("sqlite", "postgres")
 _DATABASE = "ffrtmp"
+#: runs `ffrtmp` with what `launcher` puts on
+LAUNCHER = (sys.executable, "-m", "ffrtmp.testing.launcher")
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """What is deployed. `launcher`: what runs a master instead of `ffrtmp`."""
+    """What is deployed. `launcher`: what runs a master instead of `ffrtmp`, `env`: with this
+    in its environment."""
 
     database: str
     masters: int = 1
@@ -35,7 +39,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     lease_seconds: float = 5.0
     stop_grace_seconds: float = 10.0
     launcher: tuple[str, ...] = ()
-    master_options: tuple[str, ...] = ()
+    env: dict[str, str] = {}
 
     def check(self) -> None:
         """Raises ValueError naming what cannot be."""
@@ -149,9 +153,11 @@ class Deployment:
     async def _line(self) -> Proxy:
         return await Proxy.listen([("127.0.0.1", master.port) for master in self.masters], self._rng)
 
-    async def start_master(self, seat: Seat) -> None:
+    async def start_master(
+        self, seat: Seat, *, launcher: tuple[str, ...] | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
         """On the port and the database that it had before; it takes requests when this returns. Raises AssertionError with what
-        it said when it ends instead."""
+        it said when it ends instead. `launcher` and `env` take the place of the layout's."""
         arguments = ["master", "--host", "127.0.0.1", "--port", str(seat.port), "--metrics-port", "0", "--no-tls"]
         arguments += ["--no-auth", "--log-format", "json", "--lease-time", f"{self.layout.lease_seconds:g}s"]
         arguments += ["--artifacts", str(self.artifacts), "--scheduler-interval", "1s"]
@@ -160,8 +166,13 @@ class Deployment:
         else:
             assert seat.line is not None
             arguments += ["--db-dsn", self.server.dsn(_DATABASE, port=seat.line.port)]
-        arguments += [*self.layout.master_options, *seat.options]
-        seat.program = await self._start(seat.name, arguments, self.layout.launcher)
+        arguments += seat.options
+        seat.program = await self._start(
+            seat.name,
+            arguments,
+            self.layout.launcher if launcher is None else launcher,
+            self.layout.env if env is None else env,
+        )
         ready = await seat.program.event("the master is ready")
         seat.url, seat.metrics_url = ready["url"], ready["metrics"]
         seat.port = int(ready["url"].rsplit(":", 1)[1])
@@ -175,8 +186,11 @@ class Deployment:
         arguments += ["--stop-grace", f"{self.layout.stop_grace_seconds:g}s", *seat.options]
         seat.program = await self._start(seat.name, arguments)
 
-    async def _start(self, name: str, arguments: Sequence[str], launcher: tuple[str, ...] = ()) -> Program:
-        started = await Program.start(name, *arguments, env=self._env, cwd=self.root, launcher=launcher)
+    async def _start(
+        self, name: str, arguments: Sequence[str], launcher: tuple[str, ...] = (), env: Mapping[str, str] | None = None
+    ) -> Program:
+        env = {**self._env, **(env or {})}
+        started = await Program.start(name, *arguments, env=env, cwd=self.root, launcher=launcher)
         self._programs.append(started)
         return started
 

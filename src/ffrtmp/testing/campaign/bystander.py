@@ -65,6 +65,18 @@ class Bystander:
         """So far."""
         return set(self._attempts[job])
 
+    def node_name(self, node_id: str) -> str:
+        return self._names[node_id]
+
+    def busy(self, seconds: float) -> set[str]:
+        """Names of the agents with an attempt that has run for so long."""
+        before = time.time() - seconds
+        return {
+            self._names.get(node, node)
+            for attempt, (_, node) in self._live.items()
+            if attempt in self._history.sightings and self._history.sightings[attempt].first < before
+        }
+
     def taken(self, fault: str, agent: str) -> None:
         """The agent was just killed: its jobs are to run again."""
         now = time.time()

@@ -25,6 +25,10 @@ _TOGETHER = 3
 _LONGEST_WAIT_SECONDS = 6.0
 #: how often the supervisor looks after programs that ended by themselves
 _KEEP_SECONDS = 1.0
+#: what is waited for before a victim is taken, at most
+_LOOKS, _LOOK_SECONDS = 150, 0.02
+#: an attempt that has run so long will be there a moment later
+_WORKING_SECONDS = 0.1
 #: requests that may come twice: those of agents, and submissions, which have their keys. A person's late pause would be obeyed.
 _REPEATABLE = ("/nodes/", "/attempts/", "POST /jobs HTTP")
 _TERMINATE = (
@@ -129,7 +133,13 @@ class Faults:
     # processes
 
     async def _agent_kill(self) -> None:
-        async with self._victim("kill -9 agent", self._farm.agents) as agent:
+        working: set[str] = set()
+        for _ in range(_LOOKS):  # its work is what is to be lost
+            if working := self._bystander.busy(_WORKING_SECONDS):
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        chosen = [agent for agent in self._farm.agents if agent.name in working]
+        async with self._victim("kill -9 agent", chosen or self._farm.agents) as agent:
             self._bystander.taken("kill -9 agent", agent.name)
             await agent.kill()
             await asyncio.sleep(self._rng.choice((0.0, self._seconds(1.5 * self._lease))))
@@ -153,13 +163,13 @@ class Faults:
 
     async def _engine_kill(self) -> None:
         engines: list[int] = []
-        for _ in range(200):  # an encode is short: wait for one
+        for _ in range(_LOOKS):  # an encode is short: wait for one
             agent = self._rng.choice(self._farm.agents)
             if agent.up:
                 engines = [pid for pid in programs.descendants(agent.pid) if b"-progress\0" in cmdline(pid)]
             if engines:
                 break
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_LOOK_SECONDS)
         self._history.fault("kill -9 ffmpeg", agent.name, found=bool(engines))
         for pid in engines:
             _kill(pid)

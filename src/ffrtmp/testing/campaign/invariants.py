@@ -4,7 +4,6 @@ The same invariants in simulated time are in `simulator/invariants.py`."""
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 
@@ -150,8 +149,3 @@ CHECKS = (
     nothing_left,
     counted,
 )
-
-
-def partial_files(folder: Path) -> list[str]:
-    """What an attempt or an upload writes before it is whole, and should not leave."""
-    return [str(path) for path in folder.rglob("*") if path.name.endswith((".ffrtmp-part", ".part"))]

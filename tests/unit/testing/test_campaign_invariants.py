@@ -1,0 +1,155 @@
+"""Each invariant of the campaign finds what it is there for, and nothing else does."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ffrtmp.domain.job import OutputFile, Result
+from ffrtmp.domain.spec import Engine
+from ffrtmp.protocol import views
+from ffrtmp.testing.campaign.history import History, Move
+from ffrtmp.testing.campaign.invariants import CHECKS, Evidence, judge
+from ffrtmp.testing.renames import Renamed
+
+
+def _view(job: str, state: str, **more: object) -> views.JobView:
+    base = {"id": job, "sequence_number": 1, "state": state, "status": state, "retry_count": 0, "max_retries": 3}
+    text = ("scenario", "confidence", "engine", "queue", "priority", "created_at", "updated_at")
+    return views.JobView(**{**base, **dict.fromkeys(text, ""), "parameters": {}, "progress": 0, **more})
+
+
+def _result(**file: object) -> Result:
+    output = OutputFile(**{"name": "a.mp4", "size_bytes": 1, "sha256": "5a", **file})
+    return Result(outputs=[output], engine=Engine.FFMPEG, engine_reason="")
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Evidence:
+    """Of a small farm where all was well: one job completed, one was canceled."""
+    history = History(tmp_path / "history.jsonl")
+    for job, key, end in (("a", "key-a", "completed"), ("b", "key-b", "canceled")):
+        history.acknowledge(key, job)
+        history.outputs[job] = f"{job}.mp4"
+        history.move(job, Move(1, "", "queued"))
+        history.move(job, Move(2, "queued", end))
+        history.tell(job, end)
+    history.published.append(Renamed(name="a.mp4", was=".a.mp4.1.ffrtmp-part", at=5.0))
+    history.canceled["b"] = 6.0
+    jobs = {"a": _view("a", "completed", result=_result()), "b": _view("b", "canceled")}
+    counted = {"m0": {"completed": 1.0, "canceled": 1.0, "queued": 0.0}}
+    return Evidence(history, jobs, counted, {"a.mp4": "5a"}, {}, [], watched=True)
+
+
+def _lost(found: Evidence) -> None:
+    found.history.acknowledge("key-c", "c")
+
+
+def _two_for_a_key(found: Evidence) -> None:
+    found.history.acknowledge("key-a", "b")
+
+
+def _unasked(found: Evidence) -> None:
+    found.history.acknowledged["key-b"] = set()
+
+
+def _moved_after_its_end(found: Evidence) -> None:
+    found.history.move("b", Move(3, "canceled", "queued"))
+    found.history.move("b", Move(4, "queued", "canceled"))
+
+
+def _gap(found: Evidence) -> None:
+    found.history.moves["a"][1] = Move(2, "running", "completed")
+
+
+def _told_otherwise(found: Evidence) -> None:
+    found.history.tell("b", "failed")
+
+
+def _published_twice(found: Evidence) -> None:
+    found.history.published.append(Renamed(name="a.mp4", was=".a.mp4.2.ffrtmp-part", at=5.5))
+
+
+def _other_bytes(found: Evidence) -> None:
+    found.hashes["a.mp4"] = "00"
+
+
+def _upload_gone(found: Evidence) -> None:
+    found.jobs["a"] = _view("a", "completed", result=_result(upload_id="u"))
+
+
+def _half_watched(found: Evidence) -> None:
+    found.watched = False
+
+
+def _own_file_in_the_way(found: Evidence) -> None:
+    failure = views.FailureView(code="output_exists", failure_class="permanent", message="there", advice="")
+    found.jobs["b"] = _view("b", "canceled", failure=failure)
+
+
+def _published_after_cancel(found: Evidence) -> None:
+    found.history.published.append(Renamed(name="b.mp4", was=".b.mp4.1.ffrtmp-part", at=6.5))
+
+
+def _overlap(found: Evidence) -> None:
+    found.history.overlaps.append("a: two")
+
+
+def _tried_for_ever(found: Evidence) -> None:
+    found.jobs["b"] = _view("b", "canceled", retry_count=4)
+
+
+def _left(found: Evidence) -> None:
+    found.left.append("process 7")
+
+
+def _miscounted(found: Evidence) -> None:
+    found.counted["m0"]["queued"] = 1.0
+
+
+def test_all_is_well(evidence: Evidence) -> None:
+    assert [(verdict.name, verdict.broken) for verdict in judge(evidence) if verdict.broken] == []
+    assert all(verdict.says for verdict in judge(evidence))
+
+
+SPOILED = [
+    (_lost, "acknowledged_jobs_exist"),
+    (_two_for_a_key, "one_job_per_key"),
+    (_unasked, "one_job_per_key"),
+    (_moved_after_its_end, "one_end"),
+    (_gap, "one_end"),
+    (_told_otherwise, "one_end"),
+    (_published_twice, "published_once"),
+    (_other_bytes, "published_once"),
+    (_upload_gone, "published_once"),
+    (_half_watched, "published_once"),
+    (_own_file_in_the_way, "not_in_its_own_way"),
+    (_published_after_cancel, "canceled_is_final"),
+    (_overlap, "fenced"),
+    (_tried_for_ever, "poison_stops"),
+    (_left, "nothing_left"),
+    (_miscounted, "counted"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "finder"), SPOILED)
+def test_each_fault_is_found_by_its_invariant(
+    evidence: Evidence, spoil: Callable[[Evidence], None], finder: str
+) -> None:
+    spoil(evidence)
+    assert [verdict.name for verdict in judge(evidence) if verdict.broken] == [finder]
+
+
+def test_a_history_is_kept_as_lines(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.jsonl")
+    history.fault("kill -9 agent", "a0")
+    history.close()
+    [line] = map(msgspec.json.decode, (tmp_path / "history.jsonl").read_bytes().splitlines())
+    assert (line["kind"], line["fault"], line["victim"]) == ("fault", "kill -9 agent", "a0")
+    assert line["at"] <= time.time()
+
+
+def test_every_invariant_has_a_fault_here() -> None:
+    assert {finder for _, finder in SPOILED} == {check.__name__ for check in CHECKS}
