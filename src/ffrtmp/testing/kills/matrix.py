@@ -142,6 +142,8 @@ async def _on_a_farm(
                     progress(f"{database}, {number} of {len(chosen)}: {cell.name}")
                     history.note("cell", name=cell.name)
                     found[cell.name] = await matrix.try_out(cell)
+                    if found[cell.name]:
+                        progress(f"BROKEN {cell.name}: {found[cell.name]}")
                 evidence = await gather(farm, calm, bystander, history)
             finally:
                 looking.cancel()
