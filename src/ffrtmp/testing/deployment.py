@@ -29,8 +29,8 @@ LAUNCHER = (sys.executable, "-m", "ffrtmp.testing.launcher")
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """What is deployed. `launcher`: what runs a master instead of `ffrtmp`, `env`: with this
-    in its environment."""
+    """What is deployed. `launcher`: what runs the programs instead of `ffrtmp`, `env`: with
+    this in their environment."""
 
     database: str
     masters: int = 1
@@ -184,12 +184,12 @@ class Deployment:
         arguments += ["--max-concurrent-jobs", str(self.layout.slots), "--poll-interval", "2s", "--log-format", "json"]
         arguments += ["--work-dir", str(self.root / f"work-{seat.name}"), "--media-root", str(self.media)]
         arguments += ["--stop-grace", f"{self.layout.stop_grace_seconds:g}s", *seat.options]
-        seat.program = await self._start(seat.name, arguments)
+        seat.program = await self._start(seat.name, arguments, self.layout.launcher, self.layout.env)
 
     async def _start(
-        self, name: str, arguments: Sequence[str], launcher: tuple[str, ...] = (), env: Mapping[str, str] | None = None
+        self, name: str, arguments: Sequence[str], launcher: tuple[str, ...], env: Mapping[str, str]
     ) -> Program:
-        env = {**self._env, **(env or {})}
+        env = {**self._env, **env}
         started = await Program.start(name, *arguments, env=env, cwd=self.root, launcher=launcher)
         self._programs.append(started)
         return started

@@ -4,6 +4,7 @@
 
 `FFRTMP_TEST_POINTS=DIR`: the program waits at the point that is armed there (`kills.points`) until it is told to go on, or killed.
 `FFRTMP_TEST_ORPHAN_SECONDS=N`: uploads that no job came for are removed after N seconds instead of a day.
+`FFRTMP_TEST_MUTANT=NAME`: with a deliberate fault of `simulator.mutants`.
 """
 
 import contextlib
@@ -118,6 +119,10 @@ def _at_each_stage(points: Points) -> None:
 
 
 def main() -> int:
+    if mutant := os.environ.get("FFRTMP_TEST_MUTANT"):
+        from ffrtmp.testing.simulator import mutants
+
+        mutants.MUTANTS[mutant].apply(contextlib.ExitStack())
     if folder := os.environ.get("FFRTMP_TEST_POINTS"):
         _at_each_stage(Points(Path(folder)))
     if sys.argv[1] == SQLITE_WRITER:

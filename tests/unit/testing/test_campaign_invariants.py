@@ -55,6 +55,10 @@ def _unasked(found: Evidence) -> None:
     found.history.acknowledged["key-b"] = set()
 
 
+def _refused(found: Evidence) -> None:
+    found.history.refused_wrongly.append("key-a got Conflict")
+
+
 def _moved_after_its_end(found: Evidence) -> None:
     found.history.move("b", Move(3, "canceled", "queued"))
     found.history.move("b", Move(4, "queued", "canceled"))
@@ -118,6 +122,7 @@ SPOILED = [
     (_lost, "acknowledged_jobs_exist"),
     (_two_for_a_key, "one_job_per_key"),
     (_unasked, "one_job_per_key"),
+    (_refused, "answered_rightly"),
     (_moved_after_its_end, "one_end"),
     (_gap, "one_end"),
     (_told_otherwise, "one_end"),

@@ -6,6 +6,7 @@ examples:
   python -m ffrtmp.testing.campaign --db sqlite --jobs 500 --faults 20
   python -m ffrtmp.testing.campaign --db postgres --jobs 10000 --faults 200 --seed 7 --report
   python -m ffrtmp.testing.campaign --db postgres --jobs 200 --faults 10 --only postgres_stop,agent_kill
+  python -m ffrtmp.testing.campaign --jobs 150 --faults 6 --only agent_kill,master_kill --mutant keys-forgotten
 """
 
 import argparse
@@ -21,7 +22,8 @@ from pathlib import Path
 from ffrtmp.testing.campaign import report, world
 from ffrtmp.testing.campaign.faults import Faults
 from ffrtmp.testing.campaign.plan import Plan
-from ffrtmp.testing.deployment import DATABASES, Layout
+from ffrtmp.testing.deployment import DATABASES, LAUNCHER, Layout
+from ffrtmp.testing.simulator.mutants import MUTANTS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slots", type=_positive, default=1, help="of each agent (default: 1)")
     parser.add_argument("--lease", type=float, default=5.0, help="lease time in seconds, at least 3 (default: 5)")
     parser.add_argument("--only", default="", help="only these kinds of faults, with commas between them")
+    parser.add_argument(
+        "--mutant", choices=sorted(MUTANTS), help="with a deliberate fault, which the invariants are to find"
+    )
     parser.add_argument("--report", action="store_true", help=f"write the section of {report.REPORT}")
     parser.add_argument("--keep", action="store_true", help="keep the files of a run in which nothing was wrong too")
     return parser
@@ -61,6 +66,8 @@ def plan(arguments: Sequence[str] | None = None) -> tuple[Plan, argparse.Namespa
         slots=asked.slots,
         lease_seconds=asked.lease,
         stop_grace_seconds=3.0,
+        launcher=LAUNCHER if asked.mutant else (),
+        env={"FFRTMP_TEST_MUTANT": asked.mutant} if asked.mutant else {},
     )
     kinds = tuple(filter(None, asked.only.split(",")))
     known = {name[1:] for name, value in vars(Faults).items() if inspect.iscoroutinefunction(value)}

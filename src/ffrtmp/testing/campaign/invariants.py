@@ -50,6 +50,10 @@ def one_job_per_key(evidence: Evidence) -> Iterator[str]:
             yield f"{key} was answered with {sorted(jobs)}"
     for job in evidence.jobs.keys() - known:
         yield f"{job} is there, and nobody was told of it"
+
+
+def answered_rightly(evidence: Evidence) -> Iterator[str]:
+    """People get no answer that neither the state of their job nor a fault explains."""
     yield from evidence.history.refused_wrongly
 
 
@@ -140,6 +144,7 @@ def counted(evidence: Evidence) -> Iterator[str]:
 CHECKS = (
     acknowledged_jobs_exist,
     one_job_per_key,
+    answered_rightly,
     one_end,
     published_once,
     not_in_its_own_way,

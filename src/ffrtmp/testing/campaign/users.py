@@ -35,6 +35,8 @@ class Users:
     async def _guest(self, wanted: Wish) -> None:
         try:
             await self._one(wanted)
+        except errors.FfrtmpError as error:
+            self._history.refused_wrongly.append(f"{wanted.key} got {type(error).__name__}: {error.message}")
         finally:
             self._room.release()
 

@@ -174,7 +174,7 @@ class _Matrix:
                 await self._try(cell, scene, doing)
         except TimeoutError:
             return f"nothing came of it in {_PATIENCE_SECONDS:g} s"
-        except (AssertionError, OSError, errors.FfrtmpError, StopIteration) as error:
+        except (AssertionError, OSError, errors.FfrtmpError) as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         finally:
             for task in doing:

@@ -26,7 +26,7 @@ _LOOK_SECONDS = 0.05
 _SHAPE = {"codec": "h264", "preset": "ultrafast", "audio": "none"}
 _TINY = {"resolution": "64x36", "fps": 5, "duration": 0.4}
 #: a second or so of work, and half a minute of it for what is to be canceled
-_LONG = {"resolution": "640x360", "fps": 30, "duration": 20}
+_LONG = {"resolution": "640x360", "fps": 30, "duration": 40}
 _ENDLESS = {**_LONG, "duration": 600}
 _ENGINE = b"-progress\0"
 
@@ -103,7 +103,9 @@ class Scene:
     def engine(self) -> int:
         """The process that encodes."""
         assert self.agent is not None
-        return next(pid for pid in programs.descendants(self.agent.pid) if _ENGINE in cmdline(pid))
+        found = [pid for pid in programs.descendants(self.agent.pid) if _ENGINE in cmdline(pid)]
+        assert found, f"no encode runs on {self.agent.name}"
+        return found[0]
 
 
 async def _nothing(_: Scene) -> None:
