@@ -234,10 +234,11 @@ class _Matrix:
         return scene.agent
 
     async def _kill_master(self, stop: Stop) -> None:
+        assert self._master.program is not None
         self._master.signal(signal.SIGKILL)
         await programs.gone({self._master.pid})
         stop.release()  # the process that writes its database may stand still, and holds the master's log open
-        await self._master.kill()
+        await self._master.program.process.wait()
         await self._farm.start_master(self._master)
 
     async def _kill_database(self, cell: Cell, stop: Stop) -> None:
