@@ -82,7 +82,7 @@ async def _play(
         while pending := {task for task in (hurting, people) if not task.done()}:
             await asyncio.wait(pending, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
             done, seconds = history.finished, time.monotonic() - began
-            left = seconds * (plan.jobs - done) / done if done else 0.0
+            left = seconds * max(plan.jobs - done, 0) / done if done else 0.0
             progress(
                 f"{done} of {plan.jobs} jobs, {history.faults.total()} of {plan.faults} faults, {left:.0f} s to go"
             )
