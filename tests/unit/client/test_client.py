@@ -52,6 +52,21 @@ async def test_two_submissions_have_two_keys_and_a_given_one_is_kept() -> None:
     assert keys[2] == "mine"
 
 
+async def test_a_retry_has_a_key_and_a_given_one_is_kept() -> None:
+    keys: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        return httpx.Response(200, json={"status": "queued", "job_id": "j2", "job": {**JOB, "id": "j2"}})
+
+    async with client(answer) as one:
+        await one.retry("j1")
+        await one.retry("j1")
+        assert (await one.retry("j1", idempotency_key="mine")).job_id == "j2"
+    assert len(set(keys)) == 3
+    assert keys[2] == "mine"
+
+
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
