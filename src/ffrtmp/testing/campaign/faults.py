@@ -328,10 +328,11 @@ class Faults:
                 _kill(pid)
 
 
+#: agents are killed more often than the rest: how soon their jobs run again is measured
 _EVERYWHERE = (
     *("agent_kill", "net_partition", "master_kill", "engine_kill", "agent_freeze", "master_freeze", "agent_stop"),
-    *("net_copies", "net_cut", "net_half_open", "net_answer_lost", "master_stop", "users_reset", "users_copies"),
-    *("net_slow", "net_refuse"),
+    *("agent_kill", "net_copies", "net_cut", "net_half_open", "net_answer_lost", "master_stop", "agent_kill"),
+    *("users_reset", "users_copies", "net_slow", "net_refuse"),
 )
 _POSTGRES = (
     *("postgres_stop", "database_partition", "backends_terminated", "postgres_kill", "database_commit_lost"),

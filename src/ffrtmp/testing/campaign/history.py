@@ -1,6 +1,7 @@
 """What was seen from outside: what people were told, what got a name on the disk, which processes ran, what was done to the
 farm."""
 
+import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -98,5 +99,5 @@ def is_terminal(state: str) -> bool:
 
 def middle(values: Iterable[float]) -> float:
     """The median; 0 of nothing."""
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2] if ordered else 0.0
+    found = list(values)
+    return statistics.median(found) if found else 0.0
