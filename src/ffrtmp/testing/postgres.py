@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import asyncpg
 
 from ffrtmp.testing import programs
 
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _READY = b"database system is ready to accept connections"
 _BUSY = b"is still in use"  # by processes of a server that was killed: they end by themselves
 
@@ -69,6 +71,7 @@ class Server:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=_end_with_parent,
             **self._as,
         )
         assert process.stderr is not None
@@ -136,6 +139,11 @@ async def server() -> AsyncIterator[Server]:
         yield made
     finally:
         await made.close()
+
+
+def _end_with_parent() -> None:
+    """In the server between fork and exec: it stops immediately when we die, however that is."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
 
 
 def free_port() -> int:

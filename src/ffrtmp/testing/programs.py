@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 #: generous: these machines are shared; nothing waits this long unless something is broken
 PATIENCE_SECONDS = 60.0
@@ -175,6 +177,14 @@ async def farm(root: Path, *, dsn: str = "") -> AsyncIterator[Farm]:
         yield made
     finally:
         await made.close()
+
+
+async def until_sigterm(program: Coroutine[Any, Any, T]) -> T:
+    """SIGTERM cancels it, as asyncio does at Ctrl-C: what it started is ended on the way out."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await program
 
 
 def descendants(pid: int) -> set[int]:

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ffrtmp.testing import programs
 from ffrtmp.testing.campaign import report, world
 from ffrtmp.testing.campaign.faults import Faults
 from ffrtmp.testing.campaign.plan import Plan
@@ -86,8 +87,8 @@ def main() -> int:
     root = Path(tempfile.mkdtemp(prefix="ffrtmp-campaign-"))
     root.chmod(0o755)
     try:
-        outcome = asyncio.run(world.run(chosen, root, _progress))
-    except KeyboardInterrupt:
+        outcome = asyncio.run(programs.until_sigterm(world.run(chosen, root, _progress)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         shutil.rmtree(root, ignore_errors=True)
         print("\ninterrupted: all processes have ended, nothing was checked", file=sys.stderr)
         return 130

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ffrtmp.testing import programs
 from ffrtmp.testing.campaign import report
 from ffrtmp.testing.deployment import DATABASES
 from ffrtmp.testing.kills import matrix
@@ -36,8 +37,8 @@ def main() -> int:
     root = Path(tempfile.mkdtemp(prefix="ffrtmp-kills-"))
     root.chmod(0o755)
     try:
-        outcome = asyncio.run(matrix.run(asked.db, chosen, root, lambda line: print(line, file=sys.stderr, flush=True)))
-    except KeyboardInterrupt:
+        outcome = asyncio.run(programs.until_sigterm(matrix.run(asked.db, chosen, root, _progress)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         shutil.rmtree(root, ignore_errors=True)
         print("interrupted: all processes have ended, nothing was checked", file=sys.stderr)
         return 130
@@ -50,6 +51,10 @@ def main() -> int:
     else:
         shutil.rmtree(root, ignore_errors=True)
     return 1 if outcome.broken else 0
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
