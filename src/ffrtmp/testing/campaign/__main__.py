@@ -86,6 +86,7 @@ def main() -> int:
     chosen, asked = plan()
     root = Path(tempfile.mkdtemp(prefix="ffrtmp-campaign-"))
     root.chmod(0o755)
+    commit = report.commit()
     try:
         outcome = asyncio.run(programs.until_sigterm(world.run(chosen, root, _progress)))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -94,7 +95,7 @@ def main() -> int:
         return 130
     _progress("")
     command = " ".join(["python -m ffrtmp.testing.campaign", *sys.argv[1:]])
-    text = report.section(outcome, command)
+    text = report.section(outcome, command, commit)
     print(text)
     if asked.report:
         report.put(report.REPORT, f"campaign {chosen.layout.database}", text)

@@ -19,7 +19,7 @@ What the commands of [testing.md](testing.md) found when they were last run. Eac
 _ALLOWED_SECONDS = 5.0
 
 
-def section(outcome: Outcome, command: str) -> str:
+def section(outcome: Outcome, command: str, commit: str) -> str:
     """Markdown."""
     plan, history = outcome.plan, outcome.history
     layout = plan.layout
@@ -27,7 +27,7 @@ def section(outcome: Outcome, command: str) -> str:
     lines = [
         f"## Campaign on {'PostgreSQL' if layout.database == 'postgres' else 'SQLite'}",
         "",
-        *where(command),
+        *where(command, commit),
         "",
         f"{layout.masters} {'master' if layout.masters == 1 else 'masters'}, {layout.agents} agents with"
         f" {layout.slots} {'slot' if layout.slots == 1 else 'slots'} each, lease time {layout.lease_seconds:g} s, seed {plan.seed}."
@@ -49,12 +49,12 @@ def section(outcome: Outcome, command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def where(command: str) -> list[str]:
-    """Commit, date, machine and command."""
+def where(command: str, commit: str) -> list[str]:
+    """Commit, date, machine and command. `commit`: when the run began."""
     return [
         f"`{command}`",
         "",
-        f"Commit {_commit()}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {os.cpu_count()} cores, Linux"
+        f"Commit {commit}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {os.cpu_count()} cores, Linux"
         f" {platform.release().partition('-')[0]}, Python {platform.python_version()}.",
     ]
 
@@ -106,7 +106,8 @@ def put(path: Path, name: str, text: str) -> None:
     path.write_text(found.sub(lambda _: whole, before) if found.search(before) else f"{before}\n{whole}")
 
 
-def _commit() -> str:
+def commit() -> str:
+    """To be asked before a run: it may be another one at its end."""
     told = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=False)
     changed = subprocess.run(["git", "status", "--porcelain", "src"], capture_output=True, text=True, check=False)
     return (told.stdout.strip() or "unknown") + (" with changes" if changed.stdout.strip() else "")

@@ -36,13 +36,14 @@ def main() -> int:
         parser.error(f"--only {asked.only!r} is in no cell's name; names are like {matrix.cells()[0].name!r}")
     root = Path(tempfile.mkdtemp(prefix="ffrtmp-kills-"))
     root.chmod(0o755)
+    commit = report.commit()
     try:
         outcome = asyncio.run(programs.until_sigterm(matrix.run(asked.db, chosen, root, _progress)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         shutil.rmtree(root, ignore_errors=True)
         print("interrupted: all processes have ended, nothing was checked", file=sys.stderr)
         return 130
-    text = matrix.section(outcome, " ".join(["python -m ffrtmp.testing.kills", *sys.argv[1:]]))
+    text = matrix.section(outcome, " ".join(["python -m ffrtmp.testing.kills", *sys.argv[1:]]), commit)
     print(text)
     if asked.report:
         report.put(report.REPORT, f"kill matrix {asked.db}", text)

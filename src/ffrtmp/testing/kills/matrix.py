@@ -62,12 +62,12 @@ def cells() -> list[Cell]:
     return [Cell(transition, moment, victim) for transition in TRANSITIONS for moment in MOMENTS for victim in VICTIMS]
 
 
-def section(outcome: Outcome, command: str) -> str:
+def section(outcome: Outcome, command: str, commit: str) -> str:
     """Markdown: a row per transition and moment, a column per victim."""
     lines = [
         f"## Kill matrix on {'PostgreSQL' if outcome.database == 'postgres' else 'SQLite'}",
         "",
-        *report.where(command),
+        *report.where(command, commit),
         "",
         f"{len(outcome.cells)} cells in {outcome.seconds:.0f} s, {len(outcome.broken)} violations. Each: kill -9 of the victim at"
         " that point, and the farm recovers; over all of them the invariants of the campaign hold.",
