@@ -5,10 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock wheel bench bench-quick simulate crash clean
-.PHONY: help setup demo test check format lock wheel bench bench-quick simulate model clean
-.PHONY: help setup demo test check format lock wheel bench bench-quick simulate model interleavings clean
-.PHONY: help setup demo test check format lock wheel bench bench-quick simulate campaign kill-matrix clean
+.PHONY: help setup demo test check format lock wheel bench bench-quick simulate model interleavings crash campaign kill-matrix clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -61,11 +58,13 @@ simulate: $(STAMP) ## farms under faults in simulated time: make simulate SEEDS=
 
 crash: $(STAMP) ## kill databases under load: make crash SQLITE=1000 POWER=300 POSTGRES=100
 	$(BIN)/python -m ffrtmp.testing.crash --sqlite $(or $(SQLITE),30) --power $(or $(POWER),0) --postgres $(or $(POSTGRES),0)
+
 model: $(STAMP) ## the store against its model, on both databases: make model EXAMPLES=1000
 	MODEL_EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest -q tests/store/test_model.py -k as_the_model_says
 
 interleavings: $(STAMP) ## two masters on one PostgreSQL, stopped at every statement of every pair of operations
 	INTERLEAVINGS=all $(BIN)/python -m pytest -q tests/store/test_interleavings.py
+
 campaign: $(STAMP) ## real processes under faults, writes the report: make campaign DB=postgres JOBS=10000 FAULTS=200 SEED=1
 	$(BIN)/python -m ffrtmp.testing.campaign --db $(or $(DB),sqlite) --jobs $(or $(JOBS),10000) \
 	  --faults $(or $(FAULTS),200) --seed $(or $(SEED),1) --report

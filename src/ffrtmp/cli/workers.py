@@ -2,7 +2,7 @@
 
 What a master makes once, the parent makes: key, certificate, schema, ports. Then it only watches: a worker that ends is replaced,
 and SIGTERM or SIGINT ends all of them. Each worker listens on a socket of its own (SO_REUSEPORT), so that the kernel spreads
-connections over those that live (docs/decisions/0008-workers-share-a-port.md).
+connections over those that live (docs/decisions/0009-workers-share-a-port.md).
 """
 
 import asyncio

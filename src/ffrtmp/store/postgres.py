@@ -94,8 +94,8 @@ class PostgresStore(BaseStore):
 
     @property
     def most_connections(self) -> int:
-        """That this store opens."""
-        return self._write_connections + _READERS
+        """That this store opens: to write, to read, and to hear hints."""
+        return self._write_connections + _READERS + 1
 
     async def connections_allowed(self) -> int:
         """By the server, for all programs together that are not its administrator's."""

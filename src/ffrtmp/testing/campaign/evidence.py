@@ -51,7 +51,7 @@ async def _swept(farm: Deployment, named: set[str | None]) -> list[str]:
     await farm.start_master(master, launcher=LAUNCHER, env={"FFRTMP_TEST_ORPHAN_SECONDS": "0"})
     left: list[str] = []
     for _ in range(_LOOKS):
-        left = [path.name for path in farm.artifacts.iterdir() if path.name not in named]
+        left = [path.name for path in farm.artifacts.iterdir() if path.name not in named and path.name != ".lock"]
         if not left:
             break
         await asyncio.sleep(_LOOK_SECONDS)
