@@ -70,6 +70,8 @@ class SqliteTx:
         execute, fields = self._connection.execute, statement.fields
         start = 0
         for count in _STEPS:
+            if len(objects) - start < count:
+                continue
             text = statements.for_rows(statement.text, len(statement.params), count) if count > 1 else statement.text
             if text is None:
                 continue

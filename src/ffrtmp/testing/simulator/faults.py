@@ -32,7 +32,7 @@ class Faults:
         }
         chosen = [act for name, act in kinds.items() if scene.plan.has(name)]
         while not scene.settling:
-            await asyncio.sleep(rng.expovariate(1 / 12))
+            await asyncio.sleep(rng.expovariate(1 / 5))
             if chosen and not scene.settling:
                 await rng.choice(chosen)()
 

@@ -50,8 +50,8 @@ def from_seed(seed: int, *, jobs: int, mutant: str = "") -> Plan:
         masters=rng.choice((1, 1, 2, 3)),
         agents=rng.randint(1, 6),
         slots=rng.choice((1, 2, 4)),
-        ttl_seconds=rng.choice((6.0, 15.0, 30.0)),
-        horizon_seconds=rng.choice((120.0, 300.0, 600.0)),
+        ttl_seconds=rng.choice((9.0, 15.0, 30.0)),
+        horizon_seconds=rng.choice((60.0, 120.0, 300.0)),
         faults=faults,
         mutant=mutant,
     )

@@ -1,6 +1,7 @@
 """What everyone in a run shares: the plan, the dice, the clock, the history, the database."""
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from ffrtmp.testing.simulator.store import Database
 class Scene:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self._loop = asyncio.get_running_loop()
         self.rng = random.Random(plan.seed)
         self.history = History()
         self.database = Database(random.Random(self.rng.random()))
@@ -19,10 +21,10 @@ class Scene:
 
     @property
     def now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     def later(self, seconds: float, act: Callable[[], object]) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, act)
+        return self._loop.call_later(seconds, act)
 
     @property
     def settling(self) -> bool:
@@ -38,7 +40,8 @@ class Scene:
         return self.rng.uniform(0.0005, 0.01)
 
     def job_seconds(self) -> float:
-        return self.rng.uniform(0.5, 40.0)
+        """Most are short, some outlast a lease."""
+        return 0.5 * math.pow(80.0, self.rng.random())
 
     def script(self, job_id: str) -> str:
         """What is wrong with a job, the same for each of its attempts."""

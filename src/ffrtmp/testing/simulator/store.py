@@ -44,7 +44,8 @@ class Store(BaseStore):
         self._database = database
         self._seconds = seconds
         self._waiting: deque[commit.Pending] = deque()
-        self._writing: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None  #: of the commit under way
 
     def describe(self) -> str:
         return "simulated"
@@ -57,29 +58,33 @@ class Store(BaseStore):
 
     def kill(self) -> None:
         """What is not committed now never will be."""
-        if self._writing is not None:
-            self._writing.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def _write(self, call: Any) -> Any:
-        pending = commit.Pending(call, asyncio.get_running_loop().create_future())
+        pending = commit.Pending(call, self._loop.create_future())
         self._waiting.append(pending)
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._work())
+        if self._timer is None:
+            self._begin()
         return await pending.future
 
-    async def _work(self) -> None:
-        while self._waiting:
-            # in it a kill loses the batch; after it, only the answers
-            await asyncio.sleep(self._seconds())
-            # bulk work goes alone, as in the product
-            first = self._waiting[0]
-            batch = [self._waiting.popleft()] if commit.is_bulk(first) else self._ordinary()
-            batch = commit.wanted(batch)
-            answers = self._database.transactions.run(
-                Batch(self._database.now_us(), [pending.call for pending in batch])
-            )
-            await asyncio.sleep(self._seconds() / 4)
-            commit.deliver(batch, answers)
+    def _begin(self) -> None:
+        # in it a kill loses the batch; after it, only the answers
+        self._timer = self._loop.call_later(self._seconds(), self._commit)
+
+    def _commit(self) -> None:
+        # bulk work goes alone, as in the product
+        first = self._waiting[0]
+        batch = [self._waiting.popleft()] if commit.is_bulk(first) else self._ordinary()
+        batch = commit.wanted(batch)
+        answers = self._database.transactions.run(Batch(self._database.now_us(), [pending.call for pending in batch]))
+        self._timer = self._loop.call_later(self._seconds() / 4, self._answer, batch, answers)
+
+    def _answer(self, batch: list[commit.Pending], answers: list[Any]) -> None:
+        self._timer = None
+        if self._waiting:
+            self._begin()
+        commit.deliver(batch, answers)
 
     def _ordinary(self) -> list[commit.Pending]:
         taken: list[commit.Pending] = []
