@@ -6,9 +6,16 @@
 import asyncio
 import sys
 
-from bench import api, dispatch, overhead, report, scale, store
+from bench import api, dispatch, overhead, recovery, report, scale, store
 
-SECTIONS = {"store": store.run, "api": api.run, "dispatch": dispatch.run, "overhead": overhead.run, "scale": scale.run}
+SECTIONS = {
+    "store": store.run,
+    "api": api.run,
+    "dispatch": dispatch.run,
+    "overhead": overhead.run,
+    "scale": scale.run,
+    "recovery": recovery.run,
+}
 
 
 def main() -> int:

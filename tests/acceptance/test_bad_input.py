@@ -11,9 +11,9 @@ import pytest
 
 from ffrtmp.client.client import Client
 from ffrtmp.testing import programs
+from ffrtmp.testing.waiting import until
 
 from .conftest import BUNNY
-from .waiting import until
 
 _FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 

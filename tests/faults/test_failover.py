@@ -9,9 +9,9 @@ import pytest
 
 from ffrtmp.client.client import Client
 from ffrtmp.testing import programs
+from ffrtmp.testing.waiting import until
 
 from ..acceptance.conftest import BUNNY
-from ..acceptance.waiting import until
 
 pytestmark = pytest.mark.postgres
 

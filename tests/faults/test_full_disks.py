@@ -23,10 +23,10 @@ from ffrtmp.store.postgres import PostgresStore
 from ffrtmp.store.sqlite import SqliteStore
 from ffrtmp.testing import factories, programs
 from ffrtmp.testing.crash import postgres
+from ffrtmp.testing.waiting import until
 from ffrtmp.testing.world import World
 
 from ..acceptance.conftest import BUNNY
-from ..acceptance.waiting import until
 
 Disk = Callable[[Path, int], Path]
 

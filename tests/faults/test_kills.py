@@ -10,9 +10,9 @@ import pytest
 from ffrtmp.client.client import Client
 from ffrtmp.domain import errors
 from ffrtmp.testing import programs
+from ffrtmp.testing.waiting import until
 
 from ..acceptance.conftest import BUNNY
-from ..acceptance.waiting import until
 
 #: seconds of work on any machine, so that it is killed in the middle
 _SLOW = {"codec": "h265", "preset": "slower", "duration": 3}
