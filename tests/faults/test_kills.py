@@ -15,7 +15,7 @@ from ffrtmp.testing.waiting import until
 from ..acceptance.conftest import BUNNY
 
 #: seconds of work on any machine, so that it is killed in the middle
-_SLOW = {"codec": "h265", "preset": "slower", "duration": 3}
+_SLOW = {"codec": "h265", "preset": "slower", "duration": 1}
 
 
 def _media(farm: programs.Farm) -> set[str]:
