@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -86,3 +87,19 @@ async def test_a_bad_call_fails_alone(world: World) -> None:
     assert (await world.store.counts()).jobs
     with pytest.raises(errors.NotFound):
         await world.store.get_job("nothing")
+
+
+async def test_a_refusal_leaves_nothing_in_memory(world: World) -> None:
+    left = [await _refused(world) for _ in range(20)]
+    # no garbage collection: a master that is asked wrong things all day must not depend on it
+    assert [one() for one in left[:-1]] == [None] * 19
+
+
+async def _refused(world: World) -> weakref.ref[errors.Conflict]:
+    made = await world.submit()
+    await world.store.cancel(made.id)
+    try:
+        await world.store.pause(made.id)
+    except errors.Conflict as error:
+        return weakref.ref(error)
+    raise AssertionError("a canceled job was paused")

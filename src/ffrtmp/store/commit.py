@@ -13,7 +13,10 @@ from ffrtmp.store.ops import batch as batches
 BATCH = 256
 
 
-class Pending(msgspec.Struct, gc=False, eq=False):
+class Pending(msgspec.Struct, eq=False):
+    """Who waits for the future keeps neither it nor this in a variable: an error leads by its traceback to them, and would lead back
+    to itself."""
+
     call: Any
     future: asyncio.Future[Any]
 

@@ -62,12 +62,15 @@ class Lanes:
     async def call(self, call: Any) -> Any:
         if self._closed:
             raise errors.Unavailable("The store is closed.")
+        return await (await self._queue(call))
+
+    async def _queue(self, call: Any) -> asyncio.Future[Any]:
         pending = Pending(call, asyncio.get_running_loop().create_future())
         (self._bulk if commit.is_bulk(pending) else self._normal).append(pending)
         if self._idle_lanes:
             async with self._wake:
                 self._wake.notify()
-        return await pending.future
+        return pending.future
 
     async def stop(self) -> None:
         """Writes what was queued, then ends."""

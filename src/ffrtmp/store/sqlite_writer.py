@@ -52,10 +52,13 @@ class Writer:
     async def call(self, call: Any) -> Any:
         if self._closed:
             raise errors.Unavailable("The store is closed.")
+        return await self._queue(call)
+
+    def _queue(self, call: Any) -> asyncio.Future[Any]:
         pending = commit.Pending(call, asyncio.get_running_loop().create_future())
         (self._bulk if commit.is_bulk(pending) else self._waiting).append(pending)
         self._woken.set()
-        return await pending.future
+        return pending.future
 
     async def drain(self) -> None:
         """Takes nothing more, and writes what was queued, as long as that goes on."""

@@ -62,11 +62,14 @@ class Store(BaseStore):
             self._timer.cancel()
 
     async def _write(self, call: Any) -> Any:
+        return await self._queue(call)
+
+    def _queue(self, call: Any) -> asyncio.Future[Any]:
         pending = commit.Pending(call, self._loop.create_future())
         self._waiting.append(pending)
         if self._timer is None:
             self._begin()
-        return await pending.future
+        return pending.future
 
     def _begin(self) -> None:
         # in it a kill loses the batch; after it, only the answers
