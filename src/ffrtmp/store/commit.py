@@ -14,8 +14,8 @@ BATCH = 256
 
 
 class Pending(msgspec.Struct, eq=False):
-    """Who waits for the future keeps neither it nor this in a variable: an error leads by its traceback to them, and would lead back
-    to itself."""
+    """Who waits for the future keeps neither in a variable: an error leads by its traceback to who waits, and must not lead back to
+    itself."""
 
     call: Any
     future: asyncio.Future[Any]
