@@ -15,7 +15,7 @@ import msgspec
 
 from ffrtmp.client import masters, state
 from ffrtmp.domain import addresses, errors
-from ffrtmp.protocol import problems, views
+from ffrtmp.protocol import connections, problems, views
 
 if TYPE_CHECKING:
     import httpx
@@ -284,8 +284,7 @@ class Http:
             base_url=url,
             verify=self._context if self._context is not None and url.startswith("https:") else False,
             timeout=httpx.Timeout(self._timeout, connect=self.shared(min(self._timeout, 10.0))),
-            # below uvicorn's 5 s, so that we rarely send on a connection that the server is closing
-            limits=httpx.Limits(max_connections=64, keepalive_expiry=3.0),
+            limits=httpx.Limits(max_connections=64, keepalive_expiry=connections.CLIENT_KEEPS_SECONDS),
             transport=self._transport,
             trust_env=False,
             follow_redirects=False,

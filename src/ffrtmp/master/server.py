@@ -13,6 +13,7 @@ import uvicorn
 from ffrtmp.domain import errors
 from ffrtmp.master.http.connection import Connection
 from ffrtmp.master.settings import MasterSettings
+from ffrtmp.protocol import connections
 
 #: uvicorn ticks ten times a second
 _TICKS_PER_CHECK = 10
@@ -87,7 +88,7 @@ def make(app: Any, *, grace_seconds: float) -> Server:
             server_header=False,
             date_header=True,
             proxy_headers=False,
-            timeout_keep_alive=5,
+            timeout_keep_alive=connections.MASTER_KEEPS_SECONDS,
             timeout_graceful_shutdown=max(1, round(grace_seconds)),
         )
     )
