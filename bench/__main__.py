@@ -6,7 +6,7 @@
 import asyncio
 import sys
 
-from bench import api, dispatch, overhead, recovery, report, scale, store
+from bench import api, dispatch, overhead, recovery, report, scale, snapshot, store
 
 SECTIONS = {
     "store": store.run,
@@ -15,6 +15,7 @@ SECTIONS = {
     "overhead": overhead.run,
     "scale": scale.run,
     "recovery": recovery.run,
+    "snapshot": snapshot.run,
 }
 
 

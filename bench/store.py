@@ -175,7 +175,7 @@ class Postgres:
         await connection.close()
 
     @contextlib.asynccontextmanager
-    async def _database(self) -> AsyncIterator[str]:
+    async def fresh(self) -> AsyncIterator[str]:
         name = f"bench_{next(self._numbers)}"
         await self._admin(f"CREATE DATABASE {name} TEMPLATE bench_template STRATEGY file_copy")
         os.sync()
@@ -186,14 +186,14 @@ class Postgres:
 
     @contextlib.asynccontextmanager
     async def copy(self, recorded: Statements | None = None) -> AsyncIterator[World]:
-        async with self._database() as address:
+        async with self.fresh() as address:
             store = PostgresStore(address) if recorded is None else _NotedStore(address, recorded)
             await store.open()
             yield World(store)
             await store.close()
 
     async def replay(self, phases: Sequence[Statements]) -> list[float]:
-        async with self._database() as address:
+        async with self.fresh() as address:
             connection = await asyncpg.connect(address, server_settings=_SETTINGS, statement_cache_size=256)
             seconds = []
             for phase in phases:
@@ -234,7 +234,7 @@ class _NotedPostgres:
         return noted
 
 
-async def _insert(world: World, new: Sequence[job.NewJob]) -> None:
+async def insert(world: World, new: Sequence[job.NewJob]) -> None:
     left = iter(new)
 
     async def caller() -> None:
@@ -244,7 +244,7 @@ async def _insert(world: World, new: Sequence[job.NewJob]) -> None:
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
 
-async def _lease_and_complete(agents: Sequence[Agent], class_ids: Sequence[int], count: int) -> None:
+async def lease_and_complete(agents: Sequence[Agent], class_ids: Sequence[int], count: int) -> None:
     left = iter(range(count))
     result = factories.a_result()
 
@@ -266,10 +266,10 @@ async def _phases(world: World, calls: int, mark: Callable[[], None]) -> list[fl
     class_ids = [one.id for one in await world.store.classes()]
     mark()
     begin = time.perf_counter()
-    await _insert(world, new)
+    await insert(world, new)
     middle = time.perf_counter()
     mark()
-    await _lease_and_complete(agents, class_ids, calls)
+    await lease_and_complete(agents, class_ids, calls)
     end = time.perf_counter()
     mark()
     return [middle - begin, end - middle]
@@ -308,7 +308,7 @@ async def table(sizes: Sequence[int], *, calls: int, databases: Sequence[str] = 
     with tempfile.TemporaryDirectory(prefix="ffrtmp-bench-", dir="/tmp") as folder:
         for kind in databases:
             first: list[float] = []
-            with _opened(kind, Path(folder)) as database:
+            with opened(kind, Path(folder)) as database:
                 for queued in sizes:
                     own, bare = await _measure(database, queued, calls)
                     first = first or own
@@ -323,7 +323,7 @@ async def table(sizes: Sequence[int], *, calls: int, databases: Sequence[str] = 
 
 
 @contextlib.contextmanager
-def _opened(kind: str, folder: Path) -> Iterator[Database]:
+def opened(kind: str, folder: Path) -> Iterator[Database]:
     if kind == "sqlite":
         place = folder / "sqlite"
         place.mkdir()

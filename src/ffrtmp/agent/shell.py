@@ -12,7 +12,7 @@ from ffrtmp.agent import messages as m
 from ffrtmp.agent.session import Config, Session
 from ffrtmp.agent.task import Kit, Task
 from ffrtmp.client.client import Client
-from ffrtmp.domain import errors
+from ffrtmp.domain import errors, job
 from ffrtmp.protocol import agent
 from ffrtmp.telemetry import logs, metrics
 
@@ -93,12 +93,9 @@ class Shell:
     def _act(self, effect: m.Effect) -> None:
         match effect:
             case m.StartTask(grant):
-                assert self.kit is not None
                 self._granted_at[grant.attempt_id] = time.monotonic()
                 _log.info("task", job=grant.sequence_number, attempt_id=grant.attempt_id, try_number=grant.number)
-                self._tasks[grant.attempt_id] = Task(
-                    grant, self.kit, tell=self.feed, may_publish=lambda each: self._session.may_publish(each, clock())
-                )
+                self._tasks[grant.attempt_id] = self._begin(grant)
             case m.KillTask(attempt_id, now):
                 self._lost |= {attempt_id} if now else set()
                 self._with(attempt_id, lambda task: task.kill(now=now))
@@ -133,6 +130,14 @@ class Shell:
             case m.Exit():
                 if not self._exit.done():
                     self._exit.set_result(effect)
+
+    def _begin(self, grant: job.Grant) -> Task:
+        assert self.kit is not None
+        return Task(grant, self.kit, tell=self.feed, may_publish=self.may_publish)
+
+    def may_publish(self, attempt_id: str) -> bool:
+        """Asked in the instant before a rename."""
+        return self._session.may_publish(attempt_id, clock())
 
     def _with(self, attempt_id: str, do: Callable[[Task], None]) -> None:
         if task := self._tasks.get(attempt_id):
