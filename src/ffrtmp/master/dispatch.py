@@ -9,9 +9,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-import msgspec
-
 from ffrtmp.domain import errors, job, node, spec
+from ffrtmp.master.waiters import Idle, Waiter, Wants
 from ffrtmp.protocol import agent
 from ffrtmp.scheduling import waiting
 from ffrtmp.store import interface
@@ -24,25 +23,9 @@ BACKSTOP_WITHOUT_HINTS_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 25.0
 
 
-class Wants(msgspec.Struct, frozen=True, kw_only=True):
-    """A long-poll as the dispatcher sees it."""
-
-    node_id: str
-    free_slots: int
-    deadline: float  #: monotonic
-
-
 def backstop_seconds(hints: interface.Hints, rng: random.Random) -> float:
     """With jitter: polls that were woken together must not look again together."""
     return (BACKSTOP_WITHOUT_HINTS_SECONDS if hints.up is False else BACKSTOP_SECONDS) * rng.uniform(0.8, 1.2)
-
-
-class _Waiter:
-    def __init__(self, wants: Wants, class_ids: tuple[int, ...]) -> None:
-        self.wants = wants
-        self.class_ids = class_ids
-        self.woken: asyncio.Event = asyncio.Event()
-        self.for_classes: set[int] = set()
 
 
 class ClassBook:
@@ -136,7 +119,8 @@ class Dispatcher:
         self._classes = classes
         self._backstop = backstop  #: seconds
         self._clock = clock
-        self._waiters: dict[str, _Waiter] = {}  #: node id → its open long-poll (one per node; the newest counts)
+        self._waiters: dict[str, Waiter] = {}  #: node id → its open long-poll (one per node; the newest counts)
+        self._idle = Idle()
         self._follows: dict[str, float] = {}  #: job id → until when someone follows it
         self._follow_attempts: dict[str, tuple[str, float]] = {}  #: attempt id → (node id, until)
         self._untold: set[str] = set()  #: followed attempts whose node does not know yet
@@ -147,25 +131,23 @@ class Dispatcher:
     def ready(self, class_ids: Iterable[int]) -> None:
         """A task of each of these classes became ready: wake an agent for each."""
         for class_id in class_ids:
-            able = [
-                waiter
-                for waiter in self._waiters.values()
-                if not waiter.woken.is_set() and waiter.wants.free_slots > 0 and class_id in waiter.class_ids
-            ]
-            if able:
-                chosen = min(able, key=lambda waiter: (len(waiter.class_ids), -waiter.wants.free_slots))
+            if chosen := self._idle.best(class_id):
                 chosen.for_classes.add(class_id)
-                chosen.woken.set()
+                self._wake(chosen)
+
+    def _wake(self, waiter: Waiter) -> None:
+        self._idle.discard(waiter)
+        waiter.woken.set()
 
     def command(self, node_ids: Iterable[str]) -> None:
         """These nodes have a command waiting."""
         for node_id in node_ids:
             if waiter := self._waiters.get(node_id):
-                waiter.woken.set()
+                self._wake(waiter)
 
     def wake_all(self) -> None:
         for waiter in self._waiters.values():
-            waiter.woken.set()
+            self._wake(waiter)
 
     def stop(self) -> None:
         """Release every long-poll, now and from here on."""
@@ -175,15 +157,20 @@ class Dispatcher:
     def node_changed(self, node_id: str) -> None:
         """The node was registered anew, or removed: a long-poll of its old self answers empty."""
         if waiter := self._waiters.pop(node_id, None):
-            waiter.woken.set()
+            self._wake(waiter)
 
     async def classes_changed(self) -> None:
         """New classes: the waiters may satisfy them."""
         for waiter in list(self._waiters.values()):
             try:
-                waiter.class_ids = await self._classes.fits(waiter.wants.node_id)
+                class_ids = await self._classes.fits(waiter.wants.node_id)
             except errors.NotFound:  # removed meanwhile
                 self.node_changed(waiter.wants.node_id)
+                continue
+            self._idle.discard(waiter)
+            waiter.class_ids = class_ids
+            if self._waiters.get(waiter.wants.node_id) is waiter and not waiter.woken.is_set():
+                self._idle.add(waiter)
 
     # following
 
@@ -222,14 +209,15 @@ class Dispatcher:
         look: Callable[[tuple[int, ...]], Awaitable[bool]],
     ) -> None:
         """Call `look` (with the classes the node satisfies) until it finds something (True) or the deadline comes."""
-        waiter = _Waiter(wants, await self._classes.fits(wants.node_id))
+        waiter = Waiter(wants, await self._classes.fits(wants.node_id))
         if previous := self._waiters.get(wants.node_id):
-            previous.woken.set()  # a second poll of the same node: the first one answers empty
+            self._wake(previous)  # a second poll of the same node: the first one answers empty
         self._waiters[wants.node_id] = waiter
         try:
             while self._waiters.get(wants.node_id) is waiter and not self._stopping:
                 # one that is not the node's newest must take nothing: its client has most likely gone away
                 waiter.woken.clear()
+                self._idle.add(waiter)
                 seen = frozenset(waiter.for_classes)
                 waiter.for_classes.clear()
                 served = True
@@ -247,6 +235,7 @@ class Dispatcher:
                 except TimeoutError:
                     continue
         finally:
+            self._idle.discard(waiter)
             if self._waiters.get(wants.node_id) is waiter:
                 del self._waiters[wants.node_id]
             if waiter.for_classes:

@@ -9,7 +9,8 @@ import pytest
 
 from ffrtmp.domain import errors, node, spec
 from ffrtmp.master import dispatch
-from ffrtmp.master.dispatch import ClassBook, Dispatcher, Wants
+from ffrtmp.master.dispatch import ClassBook, Dispatcher
+from ffrtmp.master.waiters import Wants
 from ffrtmp.store import base, interface
 from ffrtmp.testing import factories
 

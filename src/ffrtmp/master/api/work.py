@@ -7,8 +7,9 @@ import msgspec
 from ffrtmp.domain import errors, states
 from ffrtmp.domain.job import Grant
 from ffrtmp.master import attempts
-from ffrtmp.master.dispatch import LONGEST_WAIT_SECONDS, Wants
+from ffrtmp.master.dispatch import LONGEST_WAIT_SECONDS
 from ffrtmp.master.http.call import Call
+from ffrtmp.master.waiters import Wants
 from ffrtmp.protocol import agent
 
 _lease = msgspec.json.Decoder(agent.LeaseRequest)
