@@ -6,7 +6,7 @@
 import asyncio
 import sys
 
-from bench import api, dispatch, overhead, recovery, report, scale, snapshot, store
+from bench import api, dispatch, masters, overhead, recovery, report, scale, snapshot, store, waiting
 
 SECTIONS = {
     "store": store.run,
@@ -16,6 +16,8 @@ SECTIONS = {
     "scale": scale.run,
     "recovery": recovery.run,
     "snapshot": snapshot.run,
+    "masters": masters.run,
+    "waiting": waiting.run,
 }
 
 

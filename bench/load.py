@@ -20,6 +20,7 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent = 0.0
         self.buffer = b""
+        self.body = b""  #: of the last answer
 
     def send(self, request: bytes) -> None:
         self.sent = time.perf_counter()
@@ -37,7 +38,7 @@ class Connection:
         at = head.lower().index(b"content-length: ")
         if len(body) < int(head[at + 16 :].split(b"\r\n", 1)[0]):
             return None
-        self.buffer = b""
+        self.buffer, self.body = b"", body
         return head[9:12].decode()
 
 

@@ -16,7 +16,7 @@ from ffrtmp.protocol import agent
 from ffrtmp.telemetry import metrics
 from ffrtmp.testing.fleet.wire import Calls, Wire
 
-_CAPABILITIES = node.Capabilities(
+CAPABILITIES = node.Capabilities(
     engines={"ffmpeg": "9.0"},
     encoders=[node.Encoder(name="libx264", codec=spec.Codec.H264, engine=spec.Engine.FFMPEG, works=True)],
     media_roots=["/media"],
@@ -73,7 +73,7 @@ class PretendingShell(Shell):
             name=name,
             cpu_threads=8,
             ram_total_bytes=8 << 30,
-            capabilities=_CAPABILITIES,
+            capabilities=CAPABILITIES,
             slots=config.slots,
             heartbeat_interval_seconds=config.heartbeat_seconds,
         )
