@@ -109,7 +109,7 @@ async def _loaded(load: Load) -> Done:
 def _cpu(pids: set[int]) -> float:
     """Seconds that these processes and their children have used."""
     found = 0.0
-    for pid in pids | {child for pid in pids for child in programs.descendants(pid)}:
+    for pid in pids.union(*(programs.descendants(one) for one in pids)):
         used = psutil.Process(pid).cpu_times()
         found += used.user + used.system
     return found

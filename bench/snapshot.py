@@ -24,16 +24,18 @@ async def run(*, quick: bool = False) -> str:
     pairs, held_seconds, calls = (1, 2.0, 1_000) if quick else (5, 30.0, 5_000)
     clean: list[float] = []
     old: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="ffrtmp-bench-", dir="/tmp") as folder:
-        with store.opened("postgres", Path(folder)) as database:
-            assert isinstance(database, store.Postgres)
-            await database.template(1_000)
-            for number in range(pairs):
-                # each of the two goes first in turn: a shared machine's speed drifts
-                for held in (number % 2 == 0, number % 2 == 1):
-                    rate = await _rate(database, held=held, churn_seconds=held_seconds, calls=calls)
-                    (old if held else clean).append(rate)
-                    print(f"{'old snapshot' if held else 'clean'}: {rate:,.0f}/s", file=sys.stderr, flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="ffrtmp-bench-", dir="/tmp") as folder,
+        store.opened("postgres", Path(folder)) as database,
+    ):
+        assert isinstance(database, store.Postgres)
+        await database.template(1_000)
+        for number in range(pairs):
+            # each of the two goes first in turn: a shared machine's speed drifts
+            for held in (number % 2 == 0, number % 2 == 1):
+                rate = await _rate(database, held=held, churn_seconds=held_seconds, calls=calls)
+                (old if held else clean).append(rate)
+                print(f"{'old snapshot' if held else 'clean'}: {rate:,.0f}/s", file=sys.stderr, flush=True)
     ratio = [one / other for one, other in zip(old, clean, strict=True)]
     return report.table(
         ["snapshot held, s", "lease+complete/s, clean", "with the old snapshot", "ratio", "pairs"],
