@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock wheel bench bench-quick simulate model interleavings crash campaign kill-matrix clean
+.PHONY: help setup demo test check format lock wheel bench bench-quick simulate model interleavings crash campaign kill-matrix fleet clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -71,6 +71,10 @@ campaign: $(STAMP) ## real processes under faults, writes the report: make campa
 
 kill-matrix: $(STAMP) ## kill -9 at each point of each transition, writes the report: make kill-matrix DB=postgres
 	$(BIN)/python -m ffrtmp.testing.kills --db $(or $(DB),sqlite) --report
+
+fleet: $(STAMP) ## thousands of simulated agents on one master, writes the report: make fleet AGENTS=5000 MINUTES=10 DB=sqlite
+	$(BIN)/python -m ffrtmp.testing.fleet --agents $(or $(AGENTS),5000) --minutes $(or $(MINUTES),10) \
+	  --db $(or $(DB),sqlite) --report
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -14,6 +14,7 @@ from ffrtmp.domain.errors import Failure
 from ffrtmp.domain.job import Grant, OutputFile, Progress, Result
 from ffrtmp.protocol import agent
 from ffrtmp.telemetry import metrics
+from ffrtmp.testing.fleet.plan import Plan
 from ffrtmp.testing.fleet.wire import Calls, Wire
 
 CAPABILITIES = node.Capabilities(
@@ -68,7 +69,8 @@ class PretendedTask(Task):
 class PretendingShell(Shell):
     """One agent of the fleet, for `run`."""
 
-    def __init__(self, name: str, config: Config, wire: Wire, tally: Tally, rng: random.Random) -> None:
+    def __init__(self, name: str, plan: Plan, wire: Wire, tally: Tally, rng: random.Random) -> None:
+        config = Config(slots=1, poll_seconds=plan.poll_seconds, heartbeat_seconds=plan.heartbeat_seconds)
         register = agent.Register(
             name=name,
             cpu_threads=8,
@@ -77,6 +79,7 @@ class PretendingShell(Shell):
             slots=config.slots,
             heartbeat_interval_seconds=config.heartbeat_seconds,
         )
+        self._plan = plan
         self._wire = wire
         self._tally = tally
         self._rng = rng
@@ -109,9 +112,9 @@ class PretendingShell(Shell):
         super()._act(effect)
 
     def _begin(self, grant: Grant) -> Task:
-        # mostly a few seconds; one in ten is renewed some times before it ends
-        long = self._rng.random() < 0.1
-        return PretendedTask(grant, self, self._rng.uniform(15.0, 45.0) if long else self._rng.uniform(2.0, 6.0))
+        plan, rng = self._plan, self._rng
+        between = plan.long_seconds if rng.random() < plan.long_share else plan.job_seconds
+        return PretendedTask(grant, self, rng.uniform(*between))
 
 
 #: one for all: nobody scrapes it

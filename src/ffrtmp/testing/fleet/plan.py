@@ -13,6 +13,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 600.0  #: of steady load, after all agents have registered
     database: str = "sqlite"
     jobs_per_second: float = 50.0
+    job_seconds: tuple[float, float] = (2.0, 6.0)  #: that an attempt takes
+    long_share: float = 0.1  #: of the jobs take longer, so that their leases are renewed some times
+    long_seconds: tuple[float, float] = (15.0, 45.0)
     agents_per_second: float = 200.0  #: that start
     heartbeat_seconds: float = 30.0  #: of idle agents, as the program's own default
     poll_seconds: float = 10.0

@@ -84,7 +84,8 @@ def section(outcome: Outcome, command: str, commit: str) -> str:
                 f"{plan.agents:,} simulated agents with the product's own session and a slot each, over plain HTTP on the loopback"
                 f" interface, on one master without authentication. Heartbeats each {plan.heartbeat_seconds:g} s from idle agents,"
                 f" each third of the lease time of {plan.lease_seconds:g} s from busy ones; long-polls of {plan.poll_seconds:g} s."
-                f" {plan.jobs_per_second:g} jobs a second for {plan.seconds:g} s, of 2 to 6 s (one in ten: 15 to 45 s), pretended."
+                f" {plan.jobs_per_second:g} jobs a second for {plan.seconds:g} s, of {_between(plan.job_seconds)} s"
+                f" ({plan.long_share:.0%} of them: {_between(plan.long_seconds)} s), pretended."
                 f" Registering took {outcome.joined_seconds:.0f} s. What agents' logs would have warned of: {warnings}.",
                 "",
                 "| must hold | found | |",
@@ -114,3 +115,7 @@ def _call(name: str, seconds: list[float]) -> str:
         return f"| {name} | 0 |" + " |" * (len(_SHARES) + 1)
     shares = " | ".join(f"{percentile(seconds, share) * 1000:.1f}" for _, share in _SHARES)
     return f"| {name} | {len(seconds):,} | {shares} | {seconds[-1] * 1000:.1f} |"
+
+
+def _between(seconds: tuple[float, float]) -> str:
+    return f"{seconds[0]:g} to {seconds[1]:g}"

@@ -13,7 +13,6 @@ import httpx
 import msgspec
 import psutil
 
-from ffrtmp.agent.session import Config
 from ffrtmp.client.client import Client
 from ffrtmp.runtime import collector
 from ffrtmp.testing import postgres, programs
@@ -98,14 +97,13 @@ async def _agents(plan: Plan, url: str, tally: Tally, progress: Callable[[str], 
     """All have registered when this yields. They start one after another: so many at once would wait for each other."""
     address = urlsplit(url)
     rng = random.Random(plan.seed)
-    config = Config(slots=1, poll_seconds=plan.poll_seconds, heartbeat_seconds=plan.heartbeat_seconds)
     running: list[asyncio.Task[object]] = []
     said = _Said(progress)
     try:
         began = time.monotonic()
         for number in range(plan.agents):
             wire = Wire(address.hostname or "", address.port or 0)
-            shell = PretendingShell(f"agent-{number}", config, wire, tally, random.Random(rng.random()))
+            shell = PretendingShell(f"agent-{number}", plan, wire, tally, random.Random(rng.random()))
             running.append(asyncio.create_task(shell.run()))
             due = began + (number + 1) / plan.agents_per_second
             await asyncio.sleep(max(0.0, due - time.monotonic()))
