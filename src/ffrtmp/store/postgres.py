@@ -12,6 +12,7 @@ import asyncpg
 from ffrtmp.domain import errors
 from ffrtmp.store import interface, migrate, postgres_hints, postgres_writer
 from ffrtmp.store.base import BaseStore
+from ffrtmp.store.ops.floors import Floors
 from ffrtmp.store.ops.unit import Unit
 from ffrtmp.store.postgres_hints import PostgresHints
 from ffrtmp.store.postgres_tx import Connection, PostgresTx
@@ -48,6 +49,7 @@ class PostgresStore(BaseStore):
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
         self._write_connections = write_connections
         self._class_ids: dict[str, int] = {}
+        self._floors = Floors()
         self._version = ""
         self._lanes: Lanes | None = None
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
@@ -154,10 +156,12 @@ class PostgresStore(BaseStore):
             await connection.close()
 
     async def _unit(self, tx: PostgresTx, shard: int) -> Unit:
-        return Unit(tx, await tx.now(), self._rng, shard, self._class_ids)
+        return Unit(tx, await tx.now(), self._rng, shard, self._class_ids, self._floors)
 
     def _committed(self, unit: Unit) -> None:
         self._class_ids.update(unit.new_class_ids)
+        for class_id, key in unit.ready.items():
+            self._floors.came(class_id, key)
         self._hints.tell(unit.hint())
         if unit.left:  # our own agents too, through another of our connections
             self._hints.hear(interface.Hint(ready=frozenset(unit.left)))

@@ -1,5 +1,6 @@
 """Giving tasks to nodes, and keeping the leases: lease and beat."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -9,9 +10,9 @@ from ffrtmp.domain.job import EventKind
 from ffrtmp.domain.states import AttemptState, TaskState
 from ffrtmp.protocol.agent import AttemptBeat, CommandKind
 from ffrtmp.store import calls, interface
-from ffrtmp.store.ops import graph, rows
+from ffrtmp.store.ops import floors, graph, rows
 from ffrtmp.store.ops.unit import Targets, Unit
-from ffrtmp.store.tx import Tx
+from ffrtmp.store.tx import Row, Tx
 
 Grants = list[job.Grant] | errors.FfrtmpError
 _spec = msgspec.json.Decoder(spec.Spec).decode
@@ -22,6 +23,7 @@ _TOUCH_US = 5_000_000  #: a lease call says that the node lives, but is written 
 class _Line(msgspec.Struct, gc=False):
     class_id: int
     count: int
+    from_key: int
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -114,10 +116,9 @@ async def _give(unit: Unit, batch: Sequence[calls.Lease], wanting: Sequence[int]
         call = batch[index].call
         for class_id in call.class_ids:
             demand[class_id] = demand.get(class_id, 0) + call.slots
-    lines = [_Line(class_id, count) for class_id, count in sorted(demand.items())]
-    if not lines:
+    if not demand:
         return []
-    found = await unit.tx.each("ready_candidates", lines)
+    found = await _candidates(unit, demand)
     await unit.lock_jobs({row[2] for row in found}, wait=False)
     places: dict[str, rows.Task] = {}
     line: list[interface.Ready] = []
@@ -143,6 +144,28 @@ async def _give(unit: Unit, batch: Sequence[calls.Lease], wanting: Sequence[int]
     if given:
         unit.left.update(ready.class_id for ready in line if places[ready.task_id].state is TaskState.QUEUED)
     return given
+
+
+async def _candidates(unit: Unit, demand: Mapping[int, int]) -> list[Row]:
+    """For each class its first ready tasks, at most so many, held if they are free."""
+    lines = [_Line(class_id, count, unit.floor(class_id)) for class_id, count in sorted(demand.items())]
+    found = list(await unit.tx.each("ready_candidates", lines))
+    there = Counter(row[0] for row in found)
+    short = [
+        _Line(line.class_id, line.count, floors.LOWEST)
+        for line in lines
+        if line.from_key > floors.LOWEST and there[line.class_id] < line.count
+    ]
+    if short:
+        again = {line.class_id for line in short}
+        found = [row for row in found if row[0] not in again] + list(await unit.tx.each("ready_candidates", short))
+        lines = [line for line in lines if line.class_id not in again] + short
+    first: dict[int, int] = {}
+    for row in found:
+        first[row[0]] = min(row[1], first.get(row[0], row[1]))
+    for line in lines:
+        unit.floors.looked(line.class_id, line.from_key, first.get(line.class_id), unit.now)
+    return found
 
 
 def _assign(unit: Unit, one: _Given, call: interface.LeaseCall) -> None:

@@ -289,7 +289,7 @@ def _add(unit: Unit, rest: _Batch, new: job.NewJob, row: _Job, class_ids: dict[s
         rest.deps += [_Dep(seq, other, position) for other in sorted(depends_on)]
         unit.count(f"task|{class_id}|{row.queue}|{state.value}")
         if state is TaskState.QUEUED:
-            unit.ready.add(class_id)
+            unit.made_ready(class_id, at - new.head_start_us)
     rest.tags += [_Tag(name, value, seq) for name, value in new.tags.items()]
     if new.idempotency_key is not None:
         rest.keys.append(_Key(new.idempotency_key, new.body_sha256, seq))

@@ -17,6 +17,7 @@ from ffrtmp.domain.job import EventKind
 from ffrtmp.domain.states import JobState, TaskState
 from ffrtmp.store import interface
 from ffrtmp.store.ops import rows
+from ffrtmp.store.ops.floors import Floors
 from ffrtmp.store.tx import Tx
 
 
@@ -28,12 +29,21 @@ class Targets(msgspec.Struct):
 
 
 class Unit:
-    def __init__(self, tx: Tx, now: int, rng: random.Random, shard: int, class_ids: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        tx: Tx,
+        now: int,
+        rng: random.Random,
+        shard: int,
+        class_ids: Mapping[str, int],
+        known_floors: Floors | None = None,
+    ) -> None:
         self.tx = tx
         self.now = now
         self.rng = rng
         self._shard = shard
         self.class_ids = class_ids  #: committed ones
+        self.floors = known_floors or Floors()  #: without any, each look begins at the beginning
         self.new_class_ids: dict[str, int] = {}
         self.jobs: dict[int, rows.Job] = {}
         self.by_id: dict[str, rows.Job] = {}
@@ -45,7 +55,7 @@ class Unit:
         self._ended: list[rows.Lease] = []
         self._events: list[rows.Event] = []
         self._counts: Counter[str] = Counter()
-        self.ready: set[int] = set()  #: classes that got a ready task
+        self.ready: dict[int, int] = {}  #: class that got a ready task → the lowest key of those
         self.left: set[int] = (
             set()
         )  #: classes with a task that a lease held and left: who looked meanwhile found nothing
@@ -112,6 +122,14 @@ class Unit:
     ) -> None:
         self._events.append(rows.Event(self.now, kind, job_seq, task_id, attempt_id, node_id, data))
 
+    def made_ready(self, class_id: int, sort_key: int) -> None:
+        self.ready[class_id] = min(sort_key, self.ready.get(class_id, sort_key))
+
+    def floor(self, class_id: int) -> int:
+        """The sort key from which on to look for ready tasks."""
+        key = self.floors.key(class_id, self.now)
+        return min(key, self.ready.get(class_id, key))
+
     def count(self, name: str, by: int = 1) -> None:
         self._counts[name] += by
 
@@ -124,7 +142,7 @@ class Unit:
     def hint(self) -> interface.Hint:
         """What other masters must look at once this is committed."""
         return interface.Hint(
-            ready=frozenset(self.ready | self.left),
+            ready=frozenset(self.ready.keys() | self.left),
             commands=frozenset(self.commanded),
             nodes=frozenset(self.changed_nodes),
             events=bool(self._events),
@@ -188,7 +206,7 @@ class Unit:
                 if place is not None:
                     come[place[0]].append(task)
                     if place[0] == "ready":
-                        self.ready.add(task.class_id)
+                        self.made_ready(task.class_id, task.sort_key)
                     self.count_task(job, task.class_id, _COUNTED[place[0]], 1)
                 task.placed = place
             elif not task.changed:

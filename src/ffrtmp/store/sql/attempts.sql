@@ -44,7 +44,7 @@ ON CONFLICT (job_seq, attempt_id) DO UPDATE SET text = excluded.text;
 
 -- name: ready_candidates
 SELECT class_id, sort_key, job_seq, position, task_id FROM ready
-WHERE class_id = :class_id ORDER BY sort_key, job_seq, position LIMIT :count {{lock_free}};
+WHERE class_id = :class_id AND sort_key >= :from_key ORDER BY sort_key, job_seq, position LIMIT :count {{lock_free}};
 
 -- name: specs_of_jobs
 SELECT job_seq, spec FROM job_docs WHERE job_seq {{in seqs bigint}};
