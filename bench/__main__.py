@@ -6,7 +6,7 @@
 import asyncio
 import sys
 
-from bench import api, dispatch, masters, overhead, recovery, report, scale, snapshot, store, waiting
+from bench import api, dispatch, hints, masters, overhead, recovery, report, scale, snapshot, store, waiting
 
 SECTIONS = {
     "store": store.run,
@@ -17,6 +17,7 @@ SECTIONS = {
     "recovery": recovery.run,
     "snapshot": snapshot.run,
     "masters": masters.run,
+    "hints": hints.run,
     "waiting": waiting.run,
 }
 

@@ -1,10 +1,12 @@
 """The fleet in small: simulated agents on a real master. Whole: `make fleet`. Times are not asked for here."""
 
+import resource
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from ffrtmp.testing import programs
 from ffrtmp.testing.fleet import agents, plan, report, run
 
 
@@ -60,6 +62,17 @@ def test_each_thing_that_must_hold_is_missed_when_it_does_not() -> None:
         for at in range(100)
     ]
     assert [one.split(":")[0] for one in _broken(_outcome(samples=growing))] == ["the master's memory is flat"]
+
+
+async def test_a_master_may_open_as_many_files_as_the_system_allows(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    try:
+        async with programs.farm(tmp_path) as farm:
+            master = await farm.master()
+            assert resource.prlimit(master.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_more_agents_than_the_system_has_files_for_are_refused_by_name() -> None:

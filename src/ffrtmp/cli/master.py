@@ -131,8 +131,10 @@ def command(generate_cert: bool, ready_file: Path | None, **values: Any) -> int:
         certs.write(settings.cert, settings.key, settings.cert_hosts, settings.cert_ips, overwrite=False)
         return 0
     from ffrtmp.master import app
+    from ffrtmp.runtime import files
     from ffrtmp.telemetry import logs
 
+    files.raise_limit()
     logs.configure(settings.log_level, settings.log_format)
 
     def on_ready(ready: app.Ready) -> None:

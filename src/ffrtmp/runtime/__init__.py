@@ -1,1 +1,1 @@
-"""What every program of ours needs of Python itself: threads beside an event loop, the collector."""
+"""What every program of ours needs of Python itself: threads beside an event loop, the collector, open files."""
