@@ -1,5 +1,6 @@
 """Nodes: register, drain, remove, read."""
 
+import functools
 from collections.abc import Sequence
 
 import msgspec
@@ -13,7 +14,8 @@ from ffrtmp.store.ops.unit import Targets, Unit
 from ffrtmp.store.tx import Row, Tx
 
 _labels = msgspec.json.Decoder(dict[str, str]).decode
-_capabilities = msgspec.json.Decoder(node.Capabilities).decode
+# the sweeps list all nodes every few seconds, thousands of them, and machines of a farm are much alike
+_capabilities = functools.lru_cache(maxsize=8192)(msgspec.json.Decoder(node.Capabilities).decode)
 OFFLINE_AFTER_BEATS = 3
 
 
