@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -28,7 +30,7 @@ class Server:
         self._folder = Path(tempfile.mkdtemp(prefix="ffrtmp-postgres-", dir="/tmp"))
         self._process: asyncio.subprocess.Process | None = None
         self._program: list[str] = []
-        self._as: dict[str, Any] = {}  #: whom it runs as: PostgreSQL refuses root
+        self._user: str | None = None  #: whom it runs as: PostgreSQL refuses root
         self._reading: asyncio.Task[None] | None = None
         self.port = free_port()
 
@@ -47,8 +49,7 @@ class Server:
 
         cluster = get_server(self._folder / "data", cleanup_mode=None, start=False)
         cluster.ensure_pgdata_inited()
-        if cluster.system_user:
-            self._as = {"user": cluster.system_user, "group": cluster.system_user, "extra_groups": []}
+        self._user = cluster.system_user
         self._program = [
             *(str(cluster.bin_path / "postgres"), "-D", str(cluster.pgdata), "-p", str(self.port)),
             *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200"),
@@ -71,8 +72,8 @@ class Server:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
-            **self._as,
+            # uvloop knows no `user`
+            preexec_fn=functools.partial(_prepare, None if self._user is None else pwd.getpwnam(self._user)),
         )
         assert process.stderr is not None
         said = b""
@@ -141,9 +142,13 @@ async def server() -> AsyncIterator[Server]:
         await made.close()
 
 
-def _end_with_parent() -> None:
-    """In the server between fork and exec: it stops immediately when we die, however that is."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
+def _prepare(user: pwd.struct_passwd | None) -> None:
+    """In the server between fork and exec: it becomes this user, and stops immediately when we die, however that is."""
+    if user is not None:
+        os.setgroups([])
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)  # last: another user would forget it
 
 
 def free_port() -> int:
