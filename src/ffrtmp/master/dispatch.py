@@ -208,7 +208,8 @@ class Dispatcher:
         wants: Wants,
         look: Callable[[tuple[int, ...]], Awaitable[bool]],
     ) -> None:
-        """Call `look` (with the classes the node satisfies) until it finds something (True) or the deadline comes."""
+        """Call `look` (with the classes the node satisfies) at once and at each wake, until it finds something (True) or the
+        deadline comes."""
         waiter = Waiter(wants, await self._classes.fits(wants.node_id))
         if previous := self._waiters.get(wants.node_id):
             self._wake(previous)  # a second poll of the same node: the first one answers empty
@@ -229,11 +230,13 @@ class Dispatcher:
                 left = wants.deadline - self._clock()
                 if served or left <= 0:
                     return
+                backstop = self._backstop()
                 try:
-                    async with asyncio.timeout(min(left, self._backstop())):
+                    async with asyncio.timeout(min(left, backstop)):
                         await waiter.woken.wait()
                 except TimeoutError:
-                    continue
+                    if left <= backstop:
+                        return  # the time is up, and who asks again looks first
         finally:
             self._idle.discard(waiter)
             if self._waiters.get(wants.node_id) is waiter:

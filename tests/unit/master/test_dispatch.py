@@ -273,3 +273,20 @@ def test_the_look_comes_sooner_where_hints_are_missed(up: bool | None, seconds: 
     hints.up = up
     for seed in range(20):
         assert 0.8 * seconds <= dispatch.backstop_seconds(hints, random.Random(seed)) <= 1.2 * seconds
+
+
+async def test_a_poll_whose_time_is_up_does_not_look_once_more(store: _Store) -> None:
+    """Its agent asks again at once, and that looks: the farm of idle agents costs half as many looks."""
+    book = ClassBook(cast(Any, store))
+    await book.reload()
+    dispatcher = Dispatcher(book, backstop=lambda: 1e6, clock=asyncio.get_running_loop().time)
+    looks = 0
+
+    async def look(_: tuple[int, ...]) -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    deadline = asyncio.get_running_loop().time() + 0.02
+    await dispatcher.wait(Wants(node_id="a", free_slots=1, deadline=deadline), look)
+    assert looks == 1
