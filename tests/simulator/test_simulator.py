@@ -41,6 +41,6 @@ def test_there_are_faults_and_they_cost_attempts() -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_fault_in_the_protocol_is_found(name: str) -> None:
-    found = itertools.chain.from_iterable(_run(seed, jobs=30, mutant=name).violations for seed in range(6))
+    found = itertools.chain.from_iterable(_run(seed, jobs=30, mutant=name).violations for seed in range(16))
     assert next(found, None) is not None
     assert _run(0, jobs=30).violations == []
