@@ -9,11 +9,9 @@ import msgspec
 
 from ffrtmp.client.worker import WorkerCalls
 from ffrtmp.domain import errors
-from ffrtmp.protocol import agent, problems
+from ffrtmp.protocol import agent, connections, problems
 
 T = TypeVar("T")
-#: what the programs' own client does (client/http.py)
-_IDLE_SECONDS = 3.0
 
 
 class _Connection(asyncio.Protocol):
@@ -113,7 +111,7 @@ class Wire:
         loop = asyncio.get_running_loop()
         while self._idle:
             kept = self._idle.pop()
-            if not kept.closed and kept.idle_since > loop.time() - _IDLE_SECONDS:
+            if not kept.closed and kept.idle_since > loop.time() - connections.CLIENT_KEEPS_SECONDS:
                 return kept
             kept.close()
         _, made = await loop.create_connection(_Connection, *self._address)
