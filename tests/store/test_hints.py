@@ -142,6 +142,23 @@ async def test_what_a_lease_held_and_left_is_told(masters: list[PostgresStore]) 
     await heard(one, ready=hint.ready)
 
 
+async def test_a_task_whose_job_is_held_is_looked_for_again(masters: list[PostgresStore], database: str) -> None:
+    """Who holds the job may change nothing, and then tells nobody when it lets go."""
+    one, _ = masters
+    made = await World(one).submit()
+    agent = await World(one).agent()
+    classes = tuple(known.id for known in await one.classes())
+    holder = await asyncpg.connect(database)
+    async with holder.transaction():
+        await holder.execute("SELECT 1 FROM jobs WHERE id = $1 FOR UPDATE", made.id)
+        assert await agent.lease(class_ids=classes) == []
+        await heard(one, ready=set(classes))
+        assert await agent.lease(class_ids=classes) == []
+    await holder.close()
+    await heard(one, ready=set(classes))
+    assert len(await agent.lease(class_ids=classes)) == 1
+
+
 async def test_a_follow_is_told_whole(masters: list[PostgresStore]) -> None:
     """Also one that no notification can hold."""
     attempts = tuple((factories.new_id(), factories.new_id()) for _ in range(300))

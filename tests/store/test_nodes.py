@@ -110,6 +110,16 @@ async def test_status_says_how_a_node_is(world: World) -> None:
     assert await status("silent") is NodeStatus.OFFLINE
 
 
+async def test_that_an_agent_stops_is_not_for_people_to_take_back(world: World) -> None:
+    agent = await world.agent("n")
+    await agent.beats(drain=True)
+    for on in (False, True, False):
+        assert (await world.store.drain("n", on=on)).draining
+    assert await agent.lease() == []
+    await world.agent("n")
+    assert not (await world.store.get_node("n")).draining
+
+
 async def test_silence_is_noted_once(world: World) -> None:
     agent = await world.agent(heartbeat_interval_us=-1_000_000)
     await world.store.rescue(10)

@@ -53,6 +53,21 @@ async def test_two_masters_never_give_a_task_twice(masters: list[PostgresStore])
     assert sorted(grant.job_id for grant in granted) == sorted(made.id for made in jobs)
 
 
+async def test_a_lease_that_ended_shows_although_its_job_is_held(masters: list[PostgresStore], database: str) -> None:
+    world = World(masters[0])
+    made = await world.submit()
+    agent = await world.agent(ttl_us=-1_000_000)
+    await agent.take()
+    holder = await asyncpg.connect(database)
+    async with holder.transaction():
+        await holder.execute("SELECT 1 FROM jobs WHERE id = $1 FOR UPDATE", made.id)
+        rescued = await masters[0].rescue(10)
+        assert rescued.attempts == []
+        assert rescued.oldest_expired_us >= 1_000_000
+    await holder.close()
+    assert len((await masters[0].rescue(10)).attempts) == 1
+
+
 async def test_one_key_at_two_masters_makes_one_job(masters: list[PostgresStore]) -> None:
     for number in range(20):
         key = f"key-{number}"

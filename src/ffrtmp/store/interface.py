@@ -129,7 +129,7 @@ class JobChange(msgspec.Struct, frozen=True, kw_only=True):
 
 class Rescued(msgspec.Struct, frozen=True, kw_only=True):
     attempts: list[AttemptResult]
-    oldest_expired_us: int = 0  #: how long the oldest of them had been expired
+    oldest_expired_us: int = 0  #: how long the oldest had been expired, those included whose jobs somebody held
 
 
 class Promoted(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ _SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+_HELD_SECONDS = 0.05  #: a ready task whose job another transaction held is looked for again after so long
 _ANSWER_SECONDS = 20.0  #: longer than the server's own limit: only a dead connection takes so long
 
 
@@ -70,7 +71,7 @@ class PostgresStore(BaseStore):
             connections += [await self._connect() for _ in range(self._write_connections)]
             self._pool = await asyncpg.create_pool(
                 self._dsn,
-                min_size=1,
+                min_size=0,  # the pool would log a traceback for each connection that it cannot make again
                 max_size=_READERS,
                 server_settings={**_SETTINGS, "default_transaction_read_only": "on"},
                 command_timeout=_ANSWER_SECONDS,
@@ -165,6 +166,9 @@ class PostgresStore(BaseStore):
         self._hints.tell(unit.hint())
         if unit.left:  # our own agents too, through another of our connections
             self._hints.hear(interface.Hint(ready=frozenset(unit.left)))
+        if unit.skipped:
+            held = interface.Hint(ready=frozenset(unit.skipped))
+            asyncio.get_running_loop().call_later(_HELD_SECONDS, self._hints.hear, held)
 
     async def _write(self, call: Any) -> Any:
         if self._lanes is None:

@@ -125,7 +125,8 @@ async def _give(unit: Unit, batch: Sequence[calls.Lease], wanting: Sequence[int]
     for class_id, sort_key, seq, position, task_id in sorted(found, key=lambda row: (row[1], row[2], row[3])):
         of = unit.jobs.get(seq)
         if of is None:
-            continue  # another master has it at this moment
+            unit.skipped.add(class_id)  # another transaction has it at this moment, and need not tell when it ends
+            continue
         task = of.tasks[position]
         if task.placed != ("ready", class_id, sort_key):
             continue  # it was changed between the two statements

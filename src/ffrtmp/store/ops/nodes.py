@@ -164,9 +164,7 @@ async def drain(unit: Unit, batch: Sequence[calls.Drain]) -> list[node.Node | er
     for call in batch:
         known = _find(unit, call.ref)
         if known is not None and bool(known.draining) is not call.on:
-            known.draining = int(call.on)
-            if not call.on:
-                known.stopping = 0
+            known.draining = int(call.on)  # not `stopping`: that its agent stops is the agent's to say
             unit.touch_node(known)
             data = f'{{"on":{"true" if call.on else "false"}}}'
             unit.event(EventKind.NODE_DRAIN, node_id=known.id, data=data)

@@ -38,7 +38,8 @@ async def rescue(unit: Unit, batch: Sequence[calls.Rescue]) -> list[interface.Re
 
 async def _rescue(unit: Unit, limit: int) -> interface.Rescued:
     await _note_silence(unit, limit)
-    seqs = [row[0] for row in await unit.tx.all("leases_expired", now=unit.now, count=limit)]
+    found = await unit.tx.all("leases_expired", now=unit.now, count=limit)
+    seqs = [row[0] for row in found]
     await unit.lock_jobs(seqs, wait=False)
     # read again under the jobs' locks: a beat may have come in between
     expired = [
@@ -48,11 +49,12 @@ async def _rescue(unit: Unit, limit: int) -> interface.Rescued:
         for lease in unit.jobs[seq].leases
         if lease.expires_at < unit.now
     ]
+    # those of jobs that somebody holds wait for the next sweep: that they wait must show
+    held = [unit.now - expires_at for seq, expires_at in found if seq not in unit.jobs]
+    oldest = max([*held, *(unit.now - lease.expires_at for lease in expired)], default=0)
     results: list[interface.AttemptResult] = []
-    oldest = 0
     for lease in expired:
         late = unit.now - lease.expires_at
-        oldest = max(oldest, late)
         unit.count("lease_expiries")
         failure = Failure(
             code=Code.LEASE_EXPIRED,

@@ -59,6 +59,7 @@ class Unit:
         self.left: set[int] = (
             set()
         )  #: classes with a task that a lease held and left: who looked meanwhile found nothing
+        self.skipped: set[int] = set()  #: classes with a task that a lease found held by another transaction
         self.commanded: set[str] = set()  #: nodes with an attempt that must do something
         self.changed_nodes: set[str] = set()  #: that masters remember otherwise
 

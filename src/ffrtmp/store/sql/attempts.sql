@@ -9,7 +9,7 @@ SELECT job_seq FROM leases WHERE attempt_id {{in ids text}};
 SELECT job_seq FROM leases WHERE node_id {{in ids text}};
 
 -- name: leases_expired
-SELECT job_seq FROM leases WHERE expires_at < :now ORDER BY expires_at LIMIT :count;
+SELECT job_seq, expires_at FROM leases WHERE expires_at < :now ORDER BY expires_at LIMIT :count;
 
 -- name: lease_insert
 INSERT INTO leases (attempt_id, job_seq, position, task_id, node_id, incarnation, number, state, expires_at)

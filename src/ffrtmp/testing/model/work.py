@@ -67,7 +67,6 @@ class Model(Queue):
         known = self.named_node(ref)
         if known.draining is not on:
             known.draining = on
-            known.stopping = known.stopping and on
             self.say(said(EventKind.NODE_DRAIN, {"on": on}, node_id=known.id))
         return known
 
