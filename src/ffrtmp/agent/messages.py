@@ -138,9 +138,12 @@ Report = agent.Publish | agent.Complete | agent.Fail | agent.GiveBack
 
 
 class SendReport(_Message, frozen=True):
+    """Sent again where no answer comes in `timeout_seconds`: a connection may be half open."""
+
     number: int
     attempt_id: str
     report: Report
+    timeout_seconds: float
 
 
 class StartTask(_Message, frozen=True):

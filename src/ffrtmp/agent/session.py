@@ -362,7 +362,7 @@ class Session:
             if held.report is not None and not held.reporting and now >= held.report_at:
                 held.reporting = next(self._numbers)
                 report = msgspec.structs.replace(held.report, node_id=self._node_id, incarnation=self._incarnation)
-                self._effects.append(m.SendReport(held.reporting, held.id, report))
+                self._effects.append(m.SendReport(held.reporting, held.id, report, max(1.0, self._ttl / 3)))
         if self._beat is None and now >= self._next_beat():
             self._pump_beat(now)
         self._pump_lease(now)

@@ -120,9 +120,9 @@ class Shell:
                     lambda: self._send_beat(number, node_id, beat, timeout),
                     m.CallFailed("beat", m.Trouble.AWAY, number=number),
                 )
-            case m.SendReport(number, attempt_id, report):
+            case m.SendReport(number, attempt_id, report, timeout):
                 self._call(
-                    lambda: self._send_report(number, attempt_id, report),
+                    lambda: self._send_report(number, attempt_id, report, timeout),
                     m.CallFailed("report", m.Trouble.AWAY, attempt_id=attempt_id, number=number),
                 )
             case m.Note(level, event, detail):
@@ -178,16 +178,16 @@ class Shell:
         self._registry.counter("ffrtmp_worker_heartbeat_total").inc()
         return m.BeatAcked(number, reply)
 
-    async def _send_report(self, number: int, attempt_id: str, report: m.Report) -> m.Event:
+    async def _send_report(self, number: int, attempt_id: str, report: m.Report, timeout: float) -> m.Event:
         match report:
             case agent.Publish():
-                await self._client.publish(attempt_id, report)
+                await self._client.publish(attempt_id, report, timeout=timeout)
             case agent.Complete():
-                await self._client.complete(attempt_id, report)
+                await self._client.complete(attempt_id, report, timeout=timeout)
             case agent.Fail():
-                await self._client.fail(attempt_id, report)
+                await self._client.fail(attempt_id, report, timeout=timeout)
             case agent.GiveBack():
-                await self._client.give_back(attempt_id, report)
+                await self._client.give_back(attempt_id, report, timeout=timeout)
         return m.ReportTaken(number, attempt_id)
 
     # what tasks need of the master

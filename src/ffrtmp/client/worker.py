@@ -47,28 +47,34 @@ class WorkerCalls:
             timeout=self._wire.shared(_CALL_SECONDS if timeout is None else timeout),
         )
 
-    async def publish(self, attempt_id: str, message: agent.Publish) -> agent.AttemptReply:
-        return await self._report(attempt_id, "publish", message)
+    async def publish(
+        self, attempt_id: str, message: agent.Publish, *, timeout: float | None = None
+    ) -> agent.AttemptReply:
+        return await self._report(attempt_id, "publish", message, timeout)
 
-    async def complete(self, attempt_id: str, message: agent.Complete) -> agent.AttemptReply:
-        return await self._report(attempt_id, "complete", message)
+    async def complete(
+        self, attempt_id: str, message: agent.Complete, *, timeout: float | None = None
+    ) -> agent.AttemptReply:
+        return await self._report(attempt_id, "complete", message, timeout)
 
-    async def fail(self, attempt_id: str, message: agent.Fail) -> agent.AttemptReply:
-        return await self._report(attempt_id, "fail", message)
+    async def fail(self, attempt_id: str, message: agent.Fail, *, timeout: float | None = None) -> agent.AttemptReply:
+        return await self._report(attempt_id, "fail", message, timeout)
 
-    async def give_back(self, attempt_id: str, message: agent.GiveBack) -> agent.AttemptReply:
-        return await self._report(attempt_id, "give-back", message)
+    async def give_back(
+        self, attempt_id: str, message: agent.GiveBack, *, timeout: float | None = None
+    ) -> agent.AttemptReply:
+        return await self._report(attempt_id, "give-back", message, timeout)
 
     async def put_log(self, attempt_id: str, logs: agent.Logs) -> None:
         await self._wire.call(
             "POST", f"/attempts/{attempt_id}/logs", type(None), body=logs, timeout=self._wire.shared(_CALL_SECONDS)
         )
 
-    async def _report(self, attempt_id: str, what: str, message: object) -> agent.AttemptReply:
+    async def _report(self, attempt_id: str, what: str, message: object, timeout: float | None) -> agent.AttemptReply:
         return await self._wire.call(
             "POST",
             f"/attempts/{attempt_id}/{what}",
             agent.AttemptReply,
             body=message,
-            timeout=self._wire.shared(_CALL_SECONDS),
+            timeout=self._wire.shared(_CALL_SECONDS if timeout is None else timeout),
         )

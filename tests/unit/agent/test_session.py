@@ -257,6 +257,7 @@ def test_reports_are_repeated_until_answered_and_then_forgotten(driver: Driver) 
     driver.lease("a1")
     driver.feed(m.TaskEnded("a1", failure=Failure(code=Code.ENGINE_FAILED, message="x"), result=Result()))
     first = driver.last(m.SendReport)
+    assert first.timeout_seconds == TTL / 3  # so that a half-open connection leaves time for another try
     driver.refused(m.Trouble.AWAY, retry_after=3.0)
     repeated = [(at, effect) for at, effect in driver.ticks(4.0) if isinstance(effect, m.SendReport)]
     assert repeated[0][0] >= 3.0

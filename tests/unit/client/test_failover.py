@@ -13,7 +13,7 @@ from tests.unit.client.helpers import Handler, NoJitter, _Direct, problem
 
 from ffrtmp.client import masters
 from ffrtmp.client.client import Client
-from ffrtmp.domain import errors
+from ffrtmp.domain import errors, job
 from ffrtmp.protocol import agent
 
 HEALTH = {"status": "ok", "version": "1", "database": "sqlite", "uptime_seconds": 1}
@@ -52,6 +52,25 @@ class Farm:
 
 def healthy(_: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json=HEALTH)
+
+
+async def test_reports_share_the_time_that_they_are_given() -> None:
+    limits: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/health":
+            limits.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json={"attempt_id": "a", "state": "done", "job_state": "completed"})
+
+    async with Farm(answer).client() as client:
+        about = {"node_id": "n", "incarnation": "i"}
+        await client.publish("a", agent.Publish(**about, outputs=[]), timeout=6)
+        await client.complete("a", agent.Complete(**about, result=job.Result()), timeout=6)
+        await client.fail(
+            "a", agent.Fail(**about, failure=errors.Failure(code=errors.Code.STALLED, message="")), timeout=6
+        )
+        await client.give_back("a", agent.GiveBack(**about, reason=""), timeout=6)
+    assert limits == [2.0] * 4
 
 
 async def test_one_that_is_gone_is_passed_over_at_once_and_the_next_one_is_kept() -> None:
