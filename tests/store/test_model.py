@@ -73,12 +73,12 @@ def _no_event(was: Callable[..., None]) -> Callable[..., None]:
 
 
 def _cancels_what_publishes(was: Callable[..., Any]) -> Callable[..., Any]:
-    def cancel(of: unit.Unit, ref: str) -> Any:
+    def cancel(of: unit.Unit, ref: str, by: str) -> Any:
         found = of.find(ref)
         before = [] if found is None else found.leases
         if found is not None:
             found.leases = [lease for lease in before if lease.state != "publishing"]
-        answer = was(of, ref)
+        answer = was(of, ref, by)
         if found is not None:
             found.leases = before
         return answer

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from ffrtmp.domain import errors
-from ffrtmp.store import interface, sqlite_guard, sqlite_writer
+from ffrtmp.store import interface, sqlite, sqlite_guard, sqlite_writer
 from ffrtmp.store.interface import JobFilter
 from ffrtmp.store.sqlite import SqliteStore
 from ffrtmp.store.sqlite_writer import Writer
@@ -135,6 +135,36 @@ async def test_one_that_died_while_idle_costs_nobody_an_error(tmp_path: Path) ->
         await asyncio.to_thread(os.sched_yield)
     assert (await World(store).submit()).sequence_number == 2
     await store.close()
+
+
+async def _check_until_it_fails(store: SqliteStore) -> None:
+    while True:
+        await store.check()
+
+
+async def test_a_stuck_process_shows_and_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_SILENT_SECONDS", 0.0)
+    store = SqliteStore(tmp_path / "queue.db")
+    await store.open()
+    await store.check()
+    stuck = store.writer_pid
+    assert stuck is not None
+    os.kill(stuck, signal.SIGSTOP)
+    asked = asyncio.create_task(store.submit(factories.a_job()))
+    with pytest.raises(errors.Unavailable, match="has not answered"):
+        await _check_until_it_fails(store)
+    os.kill(stuck, signal.SIGCONT)
+    assert (await asked).created
+    await store.check()
+    monkeypatch.setattr(sqlite_writer, "ANSWER_SECONDS", 0.2)
+    os.kill(stuck, signal.SIGSTOP)
+    with pytest.raises(errors.Unavailable, match="done or not"):
+        await store.submit(factories.a_job())
+    monkeypatch.undo()
+    assert (await World(store).submit()).id
+    assert store.writer_pid != stuck
+    await store.close()
+    assert not _children()
 
 
 async def test_a_stuck_process_does_not_keep_the_store_from_closing(

@@ -123,6 +123,7 @@ class NewJob(_Record, frozen=True):
     retry_of: str | None = None
     idempotency_key: str | None = None
     body_sha256: str = ""
+    by: str = ""  #: who asked, for the history
 
 
 class Task(_Record, frozen=True):

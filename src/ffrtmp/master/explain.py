@@ -26,7 +26,7 @@ async def explain(master: Master, ref: str) -> views.ExplainView:
     known = await master.store.nodes()
     events = await master.store.events(after=0, limit=1000, job_id=found.id)
     names = {one.id: one.name for one in known}
-    why = _waiting(found, what, known)
+    why = await _backoff(master, found) or _waiting(found, what, known)
     eta = found.progress.eta_seconds if found.progress and found.state is states.JobState.RUNNING else None
     return views.ExplainView(
         job_id=found.id,
@@ -41,6 +41,21 @@ async def explain(master: Master, ref: str) -> views.ExplainView:
     )
 
 
+async def _backoff(master: Master, found: job.Job) -> waiting.Waiting | None:
+    """What failed, and when it is tried again."""
+    if found.state is not states.JobState.RETRYING:
+        return None
+    last = max(await master.store.attempts(found.id), key=lambda attempt: attempt.finished_at or 0)
+    due = min((task.run_at for task in await master.store.tasks(found.id) if task.run_at is not None), default=0)
+    left = max(0, due - await master.store.now_us()) / 1e6
+    why = f" ({last.failure.code.value}: {last.failure.message.rstrip('.')})" if last.failure else ""
+    return waiting.Waiting(
+        waiting.WaitingCode.BACKOFF,
+        f"Attempt {last.number} on {last.node_name} failed{why}; the next starts in {left:.1f} s. Pauses are random, and may be"
+        " longer after each failure.",
+    )
+
+
 def _waiting(found: job.Job, what: spec.Spec, known: list[node.Node]) -> waiting.Waiting | None:
     match found.state:
         case states.JobState.QUEUED:
@@ -48,11 +63,6 @@ def _waiting(found: job.Job, what: spec.Spec, known: list[node.Node]) -> waiting
         case states.JobState.PAUSED:
             return waiting.Waiting(
                 waiting.WaitingCode.PAUSED, f"It was paused; `ffrtmp jobs resume {found.sequence_number}` goes on."
-            )
-        case states.JobState.RETRYING:
-            return waiting.Waiting(
-                waiting.WaitingCode.BACKOFF,
-                f"Attempt {found.retry_count} failed; the next starts after a pause that grows with each failure.",
             )
         case _:
             return None

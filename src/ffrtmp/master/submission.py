@@ -60,13 +60,15 @@ def check(raw: bytes) -> spec.Spec:
     return _understood(raw)[1]
 
 
-async def submit(master: context.Master, raw: bytes, *, idempotency_key: str | None) -> interface.Submitted:
+async def submit(master: context.Master, raw: bytes, *, idempotency_key: str | None, by: str) -> interface.Submitted:
     body, _, what, parameters = _understood(raw)
-    new = _plan(master, body, what, parameters, idempotency_key=idempotency_key, raw=raw)
+    new = _plan(master, body, what, parameters, idempotency_key=idempotency_key, raw=raw, by=by)
     return await _store(master, new)
 
 
-async def submit_batch(master: context.Master, raw: bytes, *, idempotency_key: str | None) -> list[interface.Submitted]:
+async def submit_batch(
+    master: context.Master, raw: bytes, *, idempotency_key: str | None, by: str
+) -> list[interface.Submitted]:
     """All are checked before the first is stored. A key stands for the whole batch: each job gets it with its index."""
     batch = bodies.parse(bodies.BatchBody, raw)
     faults: list[errors.Fault] = []
@@ -81,7 +83,9 @@ async def submit_batch(master: context.Master, raw: bytes, *, idempotency_key: s
                 break
             continue
         key = f"{idempotency_key}#{index}" if idempotency_key else None
-        planned.append(_plan(master, body, graph.payload(what), _parameters(sent), idempotency_key=key, raw=whole))
+        planned.append(
+            _plan(master, body, graph.payload(what), _parameters(sent), idempotency_key=key, raw=whole, by=by)
+        )
     if faults:
         raise errors.InvalidInput("No job of the batch was taken; see `errors`.", faults=faults)
     stored = await master.store.submit_many(planned)
@@ -89,7 +93,7 @@ async def submit_batch(master: context.Master, raw: bytes, *, idempotency_key: s
     return stored
 
 
-async def retry(master: context.Master, ref: str, *, idempotency_key: str | None) -> interface.Submitted:
+async def retry(master: context.Master, ref: str, *, idempotency_key: str | None, by: str) -> interface.Submitted:
     """A new job with the old one's body, that names it. Raises Conflict while the old one is not over, or when it succeeded."""
     old = await master.store.get_job(ref)
     if old.state not in states.JOB_TERMINAL:
@@ -111,6 +115,7 @@ async def retry(master: context.Master, ref: str, *, idempotency_key: str | None
         retry_of=old.id,
         idempotency_key=idempotency_key,
         body=old.id.encode(),
+        by=by,
     )
     return await _store(master, new)
 
@@ -123,6 +128,7 @@ def _plan(
     *,
     idempotency_key: str | None,
     raw: bytes,
+    by: str,
 ) -> job.NewJob:
     return graph.plan(
         what,
@@ -138,6 +144,7 @@ def _plan(
         new_id=context.new_id,
         idempotency_key=idempotency_key,
         body=raw,
+        by=by,
     )
 
 

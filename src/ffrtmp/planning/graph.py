@@ -37,6 +37,7 @@ def plan(
     retry_of: str | None = None,
     idempotency_key: str | None = None,
     body: bytes = b"",
+    by: str = "",
 ) -> job.NewJob:
     """The job with its tasks, ready to be stored. `body` is hashed to recognise a repeat of `idempotency_key`."""
     return job.NewJob(
@@ -62,4 +63,5 @@ def plan(
         retry_of=retry_of,
         idempotency_key=idempotency_key,
         body_sha256=hashlib.sha256(body).hexdigest() if idempotency_key else "",
+        by=by,
     )

@@ -45,6 +45,9 @@ class BaseStore:
     async def _read(self, function: Callable[Concatenate[Tx, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """The function over a view of the database that does not change under it."""
 
+    async def check(self) -> None:
+        await self.now_us()
+
     async def now_us(self) -> int:
         return await self._read(_now)
 
@@ -73,16 +76,16 @@ class BaseStore:
     async def logs(self, job_id: str) -> list[tuple[job.Attempt, str]]:
         return await self._read(read.logs, job_id)
 
-    async def cancel(self, ref: str) -> interface.JobChange:
-        change: interface.JobChange = await self._write(calls.Cancel(ref))
+    async def cancel(self, ref: str, *, by: str = "") -> interface.JobChange:
+        change: interface.JobChange = await self._write(calls.Cancel(ref, by))
         return change
 
-    async def pause(self, ref: str) -> interface.JobChange:
-        change: interface.JobChange = await self._write(calls.Pause(ref))
+    async def pause(self, ref: str, *, by: str = "") -> interface.JobChange:
+        change: interface.JobChange = await self._write(calls.Pause(ref, by))
         return change
 
-    async def resume(self, ref: str) -> interface.JobChange:
-        change: interface.JobChange = await self._write(calls.Resume(ref))
+    async def resume(self, ref: str, *, by: str = "") -> interface.JobChange:
+        change: interface.JobChange = await self._write(calls.Resume(ref, by))
         return change
 
     async def reject(self, job_ids: Sequence[str], message: str) -> list[str]:
@@ -117,12 +120,12 @@ class BaseStore:
     async def set_credential(self, node_id: str, sha256: str) -> None:
         await self._write(calls.SetCredential(node_id, sha256))
 
-    async def drain(self, ref: str, *, on: bool) -> node.Node:
-        drained: node.Node = await self._write(calls.Drain(ref, on))
+    async def drain(self, ref: str, *, on: bool, by: str = "") -> node.Node:
+        drained: node.Node = await self._write(calls.Drain(ref, on, by))
         return drained
 
-    async def remove_node(self, ref: str) -> None:
-        await self._write(calls.RemoveNode(ref))
+    async def remove_node(self, ref: str, *, by: str = "") -> None:
+        await self._write(calls.RemoveNode(ref, by))
 
     # the protocol
 

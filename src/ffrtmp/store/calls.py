@@ -21,14 +21,17 @@ class SubmitMany(_Call, frozen=True):
 
 class Cancel(_Call, frozen=True):
     ref: str
+    by: str = ""
 
 
 class Pause(_Call, frozen=True):
     ref: str
+    by: str = ""
 
 
 class Resume(_Call, frozen=True):
     ref: str
+    by: str = ""
 
 
 class Reject(_Call, frozen=True):
@@ -48,10 +51,12 @@ class SetCredential(_Call, frozen=True):
 class Drain(_Call, frozen=True):
     ref: str
     on: bool
+    by: str = ""
 
 
 class RemoveNode(_Call, frozen=True):
     ref: str
+    by: str = ""
 
 
 class Lease(_Call, frozen=True):

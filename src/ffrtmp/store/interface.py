@@ -244,6 +244,9 @@ class Store(Protocol):
     def describe(self) -> str:
         """Which database, for logs and health: no password in it."""
 
+    async def check(self) -> None:
+        """Raises Unavailable while it does not answer."""
+
     async def now_us(self) -> int:
         """The database's clock, µs since 1970."""
 
@@ -261,13 +264,15 @@ class Store(Protocol):
     async def tasks(self, job_id: str) -> list[job.Task]: ...
     async def attempts(self, job_id: str) -> list[job.Attempt]: ...
     async def logs(self, job_id: str) -> list[tuple[job.Attempt, str]]: ...
-    async def cancel(self, ref: str) -> JobChange:
-        """Queued: canceled at once. With a node: cancel requested; canceled when the attempt reports or its lease ends.
+    async def cancel(self, ref: str, *, by: str = "") -> JobChange:
+        """`by`, here and below: who asked, for the history.
+
+        Queued: canceled at once. With a node: cancel requested; canceled when the attempt reports or its lease ends.
 
         Conflict when terminal (but a canceled job answers again the same) or publishing."""
 
-    async def pause(self, ref: str) -> JobChange: ...
-    async def resume(self, ref: str) -> JobChange: ...
+    async def pause(self, ref: str, *, by: str = "") -> JobChange: ...
+    async def resume(self, ref: str, *, by: str = "") -> JobChange: ...
     async def reject(self, job_ids: Sequence[str], message: str) -> list[str]:
         """Queued jobs that no node can run → rejected. Returns those that were."""
 
@@ -289,8 +294,8 @@ class Store(Protocol):
     async def set_credential(self, node_id: str, sha256: str) -> None:
         """The node's new credential takes the place of the old one."""
 
-    async def drain(self, ref: str, *, on: bool) -> node.Node: ...
-    async def remove_node(self, ref: str) -> None:
+    async def drain(self, ref: str, *, on: bool, by: str = "") -> node.Node: ...
+    async def remove_node(self, ref: str, *, by: str = "") -> None:
         """Conflict while it has attempts."""
 
     # the protocol

@@ -24,6 +24,8 @@ _OLDEST_SQLITE = (3, 37)  # STRICT tables
 _READERS = 2
 #: how long a killed master's last transaction may go on
 _LAST_TRANSACTION_SECONDS = 10.0
+#: a process that writes and has not answered for so long does not count as there
+_SILENT_SECONDS = 5.0
 
 
 def _clock_us() -> int:
@@ -76,6 +78,12 @@ class SqliteStore(BaseStore):
             raise
         self._writer = writer
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ffrtmp-store-reader")
+
+    async def check(self) -> None:
+        await super().check()
+        silent = 0.0 if self._writer is None else self._writer.silent_seconds()
+        if silent > _SILENT_SECONDS:
+            raise errors.Unavailable(f"The process that writes the database has not answered for {silent:.0f} s.")
 
     async def _claim(self) -> None:
         """A master that was killed leaves a process that ends its last transaction and has the lock until then."""

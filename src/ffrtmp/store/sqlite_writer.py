@@ -19,6 +19,8 @@ from ffrtmp.telemetry import logs
 
 #: for what is queued when the store closes; the master's own grace for its requests is over by then
 _CLOSING_SECONDS = 10.0
+#: for one batch: longer than any checkpoint takes that a slow disk is busy with, so that only one that hangs is replaced
+ANSWER_SECONDS = 60.0
 
 
 class Writer:
@@ -37,6 +39,7 @@ class Writer:
         self._batch: Sequence[commit.Pending] = ()
         self._woken = asyncio.Event()
         self._closed = False
+        self._asked_at: float | None = None  #: by the loop's clock: a batch is with the process since then
         self._child: Child | None = None
         self._worker: asyncio.Task[None] | None = None
 
@@ -48,6 +51,10 @@ class Writer:
     @property
     def pid(self) -> int | None:
         return None if self._child is None else self._child.pid
+
+    def silent_seconds(self) -> float:
+        """How long the process has had a batch without answering; 0: it has none."""
+        return 0.0 if self._asked_at is None else asyncio.get_running_loop().time() - self._asked_at
 
     async def call(self, call: Any) -> Any:
         if self._closed:
@@ -136,17 +143,22 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - pickle raises what it likes
             return error
         child = await self._running()
+        self._asked_at = asyncio.get_running_loop().time()
         try:
-            answers: list[Any] | Exception = await child.ask(message)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answers: list[Any] | Exception = await child.ask(message)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             self._child = None
             child.kill()
-            logs.get("store").error("the process that writes the database failed and is replaced", why=repr(error))
+            why = f"no answer in {ANSWER_SECONDS:g} s" if isinstance(error, TimeoutError) else repr(error)
+            logs.get("store").error("the process that writes the database failed and is replaced", why=why)
             raise errors.Unavailable(
                 "The process that writes the database failed; what was asked may have been done or not. Look, then try again."
             ) from error
+        finally:
+            self._asked_at = None
         return answers
 
     async def _running(self) -> Child:

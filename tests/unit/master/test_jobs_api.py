@@ -1,4 +1,5 @@
 import asyncio
+import json
 
 import pytest
 
@@ -133,6 +134,53 @@ async def test_the_state_machine_answers_409_with_the_state(master: Running) -> 
     retried = await master.send("POST", "/jobs/1/retry")
     assert retried["status"] == "queued"
     assert retried["job"]["retry_of"] == (await master.send("GET", "/jobs/1"))["id"]
+
+
+async def test_the_history_says_who_asked(keyed: Running) -> None:
+    master, who = keyed, "API key from 127.0.0.1"
+    node = await master.node()
+    await master.submit()
+    await master.send("POST", "/jobs/batch", json={"jobs": [{"scenario": "720p30-h264"}]})
+    for verb in ("pause", "resume", "cancel", "retry"):
+        await master.send("POST", f"/jobs/1/{verb}")
+    for on in ("true", "false"):
+        await master.send("POST", f"/nodes/{node.id}/drain?on={on}")
+    await master.send("DELETE", f"/nodes/{node.id}")
+    events = [event for job in (1, 2, 3) for event in (await master.send("GET", f"/jobs/{job}/events"))["events"]]
+    asked = [event["kind"] for event in events if event["data"].get("by") == who]
+    assert sorted(asked) == sorted(
+        ["job.submitted"] * 3 + ["job.pause_requested", "job.resume_requested", "job.cancel_requested"]
+    )
+    seen = []
+    async with master.client.stream("GET", "/events?after=0") as stream:
+        async for line in stream.aiter_lines():
+            if line.startswith("data: ") and (event := json.loads(line[6:]))["kind"].startswith("node."):
+                seen.append((event["kind"], event["data"].get("by")))
+                if event["kind"] == "node.removed":
+                    break
+    assert seen == [("node.registered", None), ("node.drain", who), ("node.drain", who), ("node.removed", who)]
+    assert any(f"by: {who}" in line for line in (await master.send("GET", "/jobs/1/explain"))["history"])
+
+
+async def test_without_a_key_the_history_says_so(master: Running) -> None:
+    await master.submit()
+    events = (await master.send("GET", "/jobs/1/events"))["events"]
+    assert events[0]["data"]["by"] == "no key from 127.0.0.1"
+
+
+async def test_explain_says_what_failed_and_when_it_goes_on(master: Running) -> None:
+    node = await master.node()
+    await master.submit(max_retries=20)
+    attempt = (await node.lease())["grants"][0]["attempt_id"]
+    failure = {"code": "stalled", "message": "no progress for 60 s"}
+    await node.report(attempt, "fail", failure=failure)
+    while (explained := await master.send("GET", "/jobs/1/explain"))["state"] != "retrying":
+        # its pause, random from zero on, was over already: it fails again
+        attempt = (await node.lease(wait=25))["grants"][0]["attempt_id"]
+        await node.report(attempt, "fail", failure=failure)
+    assert explained["waiting_code"] == "backoff"
+    assert "failed (stalled: no progress for 60 s)" in explained["waiting_reason"]
+    assert "the next starts in" in explained["waiting_reason"]
 
 
 async def test_explain_says_why_a_job_waits(master: Running) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import httpx
 import msgspec
+import psutil
 import pytest
 
 from ffrtmp.domain import errors, spec
@@ -17,6 +18,7 @@ from ffrtmp.master.api import nodes, work
 from ffrtmp.master.loops import hints
 from ffrtmp.master.settings import MasterSettings
 from ffrtmp.protocol import agent
+from ffrtmp.store import sqlite
 from ffrtmp.testing import factories
 
 from .conftest import Bench, NodeClient, Running, both_databases, run_master
@@ -132,6 +134,25 @@ async def test_a_part_that_fails_ends_the_master_with_an_error(
 
     monkeypatch.setattr(server.Server, "serve", broken)
     assert await asyncio.wait_for(app.run(settings), 30) == 1
+
+
+async def test_a_master_whose_writing_process_stands_still_is_not_ready(
+    master: Running, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind != "sqlite":
+        pytest.skip("no other database has one")
+    monkeypatch.setattr(sqlite, "_SILENT_SECONDS", 0.0)
+    [writer] = [one for one in psutil.Process().children() if "ffrtmp.store.sqlite_process" in one.cmdline()]
+    writer.suspend()
+    asked = asyncio.create_task(master.submit())
+    for path in ("/ready", "/health"):
+        while (answer := await master.client.get(path)).status_code == 200:
+            pass
+        assert (answer.json()["code"], "has not answered" in answer.json()["detail"]) == ("unavailable", True)
+    writer.resume()
+    await asked
+    while (await master.client.get("/ready")).status_code == 503:
+        pass
 
 
 async def test_a_start_that_fails_leaves_the_port_free(settings: MasterSettings, tmp_path: Path) -> None:

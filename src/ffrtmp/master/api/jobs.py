@@ -26,13 +26,13 @@ def _idempotency_key(call: Call) -> str | None:
 
 
 async def submit(call: Call) -> Any:
-    stored = await submission.submit(call.master, call.body, idempotency_key=_idempotency_key(call))
+    stored = await submission.submit(call.master, call.body, idempotency_key=_idempotency_key(call), by=call.who)
     view = views.job_view(stored.job)
     return view if stored.created else Reply(body=view, status=200, headers={"Idempotent-Replay": "true"})
 
 
 async def submit_batch(call: Call) -> Any:
-    stored = await submission.submit_batch(call.master, call.body, idempotency_key=_idempotency_key(call))
+    stored = await submission.submit_batch(call.master, call.body, idempotency_key=_idempotency_key(call), by=call.who)
     view = views.BatchView(jobs=[views.job_view(one.job) for one in stored], count=len(stored))
     if any(one.created for one in stored):
         return view
@@ -185,15 +185,15 @@ async def outputs(call: Call) -> Any:
 
 
 async def cancel(call: Call) -> Any:
-    return await _change(call, await call.master.store.cancel(call.path["ref"]))
+    return await _change(call, await call.master.store.cancel(call.path["ref"], by=call.who))
 
 
 async def pause(call: Call) -> Any:
-    return await _change(call, await call.master.store.pause(call.path["ref"]))
+    return await _change(call, await call.master.store.pause(call.path["ref"], by=call.who))
 
 
 async def resume(call: Call) -> Any:
-    return await _change(call, await call.master.store.resume(call.path["ref"]))
+    return await _change(call, await call.master.store.resume(call.path["ref"], by=call.who))
 
 
 async def _change(call: Call, change: interface.JobChange) -> views.ChangeView:
@@ -204,7 +204,7 @@ async def _change(call: Call, change: interface.JobChange) -> views.ChangeView:
 
 
 async def retry(call: Call) -> Any:
-    stored = await submission.retry(call.master, call.path["ref"], idempotency_key=_idempotency_key(call))
+    stored = await submission.retry(call.master, call.path["ref"], idempotency_key=_idempotency_key(call), by=call.who)
     return _changed(stored.job)
 
 

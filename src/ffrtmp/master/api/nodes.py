@@ -171,7 +171,7 @@ async def one(call: Call) -> Any:
 
 async def drain(call: Call) -> Any:
     on = ("on", "false") not in call.query()
-    found = await call.master.store.drain(call.path["node_id"], on=on)
+    found = await call.master.store.drain(call.path["node_id"], on=on, by=call.who)
     call.master.classes.put_node(found)
     call.master.dispatcher.command([found.id])
     call.master.events.notify()
@@ -180,7 +180,7 @@ async def drain(call: Call) -> Any:
 
 async def remove(call: Call) -> Any:
     found = await call.master.store.get_node(call.path["node_id"])
-    await call.master.store.remove_node(found.id)
+    await call.master.store.remove_node(found.id, by=call.who)
     call.master.classes.drop_node(found.id)
     call.master.dispatcher.node_changed(found.id)
     call.master.auth.forget(found.id)

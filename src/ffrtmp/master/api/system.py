@@ -26,7 +26,7 @@ async def ready(call: Call) -> Any:
 
 
 async def _health(call: Call) -> views.HealthView:
-    await call.master.store.now_us()
+    await call.master.store.check()
     return views.HealthView(
         status="ok",
         version=ffrtmp.__version__,

@@ -58,6 +58,13 @@ class Call:
         value = self.headers.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
+    @property
+    def who(self) -> str:
+        """Who asks, for the history: by which right, and from where (behind a balancer: the balancer)."""
+        by = f"node {self.principal.node_id}" if self.principal.node_id else "API key"
+        client = self.scope.get("client")
+        return f"{by if self.master.auth.required else 'no key'} from {client[0] if client else 'this machine'}"
+
     def decode(self, decoder: msgspec.json.Decoder[T]) -> T:
         """The body as the decoder's type. Raises InvalidInput for whatever else it is."""
         if not self.body.strip():

@@ -166,7 +166,7 @@ async def drain(unit: Unit, batch: Sequence[calls.Drain]) -> list[node.Node | er
         if known is not None and bool(known.draining) is not call.on:
             known.draining = int(call.on)  # not `stopping`: that its agent stops is the agent's to say
             unit.touch_node(known)
-            data = f'{{"on":{"true" if call.on else "false"}}}'
+            data = rows.with_who({"on": call.on}, call.by)
             unit.event(EventKind.NODE_DRAIN, node_id=known.id, data=data)
             unit.changed_nodes.add(known.id)
     await unit.flush()
@@ -201,7 +201,7 @@ async def remove(unit: Unit, batch: Sequence[calls.RemoveNode]) -> list[errors.F
         del unit.nodes[known.id]
         unit.count("nodes", -1)
         unit.changed_nodes.add(known.id)
-        unit.event(EventKind.NODE_REMOVED, node_id=known.id, data=f'{{"name":{rows.json_text(known.name)}}}')
+        unit.event(EventKind.NODE_REMOVED, node_id=known.id, data=rows.with_who({"name": known.name}, call.by))
         answers.append(None)
     return answers
 

@@ -47,10 +47,10 @@ async def _answers(unit: Unit, found: list[tuple[rows.Job, tuple[int, ...]] | er
 
 
 async def cancel(unit: Unit, batch: Sequence[calls.Cancel]) -> list[Answer]:
-    return await _answers(unit, [_cancel(unit, call.ref) for call in batch])
+    return await _answers(unit, [_cancel(unit, call.ref, call.by) for call in batch])
 
 
-def _cancel(unit: Unit, ref: str) -> tuple[rows.Job, tuple[int, ...]] | errors.FfrtmpError:
+def _cancel(unit: Unit, ref: str, by: str) -> tuple[rows.Job, tuple[int, ...]] | errors.FfrtmpError:
     of = unit.find(ref)
     if of is None:
         return read.no_job(ref)
@@ -66,7 +66,7 @@ def _cancel(unit: Unit, ref: str) -> tuple[rows.Job, tuple[int, ...]] | errors.F
         return of, ()
     of.cancel_requested = 1
     unit.touch(of)
-    unit.event(EventKind.JOB_CANCEL_REQUESTED, job_seq=of.seq)
+    unit.event(EventKind.JOB_CANCEL_REQUESTED, job_seq=of.seq, data=rows.with_who({}, by))
     if not of.leases:
         for task in of.tasks:
             if task.state not in states.TASK_TERMINAL:
@@ -76,17 +76,19 @@ def _cancel(unit: Unit, ref: str) -> tuple[rows.Job, tuple[int, ...]] | errors.F
 
 
 async def pause(unit: Unit, batch: Sequence[calls.Pause]) -> list[Answer]:
-    return await _answers(unit, [_pause(unit, call.ref, on=True) for call in batch])
+    return await _answers(unit, [_pause(unit, call, on=True) for call in batch])
 
 
 async def resume(unit: Unit, batch: Sequence[calls.Resume]) -> list[Answer]:
-    return await _answers(unit, [_pause(unit, call.ref, on=False) for call in batch])
+    return await _answers(unit, [_pause(unit, call, on=False) for call in batch])
 
 
-def _pause(unit: Unit, ref: str, *, on: bool) -> tuple[rows.Job, tuple[int, ...]] | errors.FfrtmpError:
-    of = unit.find(ref)
+def _pause(
+    unit: Unit, call: calls.Pause | calls.Resume, *, on: bool
+) -> tuple[rows.Job, tuple[int, ...]] | errors.FfrtmpError:
+    of = unit.find(call.ref)
     if of is None:
-        return read.no_job(ref)
+        return read.no_job(call.ref)
     if of.over:
         return graph.conflict_over(of, "paused" if on else "resumed")
     if of.cancel_requested:
@@ -94,7 +96,8 @@ def _pause(unit: Unit, ref: str, *, on: bool) -> tuple[rows.Job, tuple[int, ...]
     if bool(of.paused) is on:
         return of, ()
     of.paused = int(on)
-    unit.event(EventKind.JOB_PAUSE_REQUESTED if on else EventKind.JOB_RESUME_REQUESTED, job_seq=of.seq)
+    kind = EventKind.JOB_PAUSE_REQUESTED if on else EventKind.JOB_RESUME_REQUESTED
+    unit.event(kind, job_seq=of.seq, data=rows.with_who({}, call.by))
     graph.settle(unit, of)
     ready = () if on else tuple({task.class_id for task in of.tasks if task.state is TaskState.QUEUED})
     return of, ready

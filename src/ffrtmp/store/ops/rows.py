@@ -157,5 +157,10 @@ def failure_text(failure: errors.Failure) -> str:
     return msgspec.json.encode(failure).decode()
 
 
+def with_who(data: dict[str, Any], by: str) -> str:
+    """An event's data, with who asked for it where that is known."""
+    return json_text({**data, "by": by} if by else data)
+
+
 def json_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()

@@ -294,7 +294,7 @@ def _add(unit: Unit, rest: _Batch, new: job.NewJob, row: _Job, class_ids: dict[s
     if new.idempotency_key is not None:
         rest.keys.append(_Key(new.idempotency_key, new.body_sha256, seq))
     unit.count(f"job|queued|{row.queue}|{row.engine}")
-    unit.event(EventKind.JOB_SUBMITTED, job_seq=seq, data='{"to":"queued"}')
+    unit.event(EventKind.JOB_SUBMITTED, job_seq=seq, data=rows.with_who({"to": "queued"}, new.by))
 
 
 async def _class_ids(unit: Unit, new: Sequence[job.NewJob]) -> dict[str, int]:
