@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from ffrtmp.domain import errors, job, spec
+from ffrtmp.domain.errors import Code
 from ffrtmp.domain.job import EventKind
 from ffrtmp.domain.states import AttemptState, JobState, TaskState
 from ffrtmp.protocol.agent import AttemptBeat, CommandKind
@@ -165,6 +166,27 @@ async def test_progress_is_shown_and_kept(world: World) -> None:
     assert found.progress == job.Progress(percent=42.5, fps=25.0, phase="encode")
     [listed] = (await world.store.list_jobs(interface.JobFilter(), before=None, limit=5)).jobs
     assert listed == found
+    await world.store.cancel(made.id)
+    await agent.fail(grant.attempt_id, Code.CANCELED)
+    found = await world.store.get_job(made.id)
+    assert (found.state, found.progress) == (JobState.CANCELED, job.Progress(percent=42.5))
+    [listed] = (await world.store.list_jobs(interface.JobFilter(), before=None, limit=5)).jobs
+    assert listed == found
+
+
+async def test_the_last_attempt_says_how_far_a_failed_job_came(world: World) -> None:
+    made = await world.submit(max_retries=1)
+    never = await world.submit()
+    agent = await world.agent()
+    for percent in (80.0, 30.0):
+        grant = await agent.take()
+        await agent.beat(grant.attempt_id, started=True, progress=job.Progress(percent=percent))
+        await agent.fail(grant.attempt_id)
+        await world.store.promote(10)
+        await world.store.cancel(never.id)
+    found = await world.store.get_job(made.id)
+    assert (found.state, found.progress) == (JobState.FAILED, job.Progress(percent=30.0))
+    assert (await world.store.get_job(never.id)).progress is None
 
 
 async def test_a_beat_answers_for_each_attempt_named(world: World) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from ffrtmp.domain import states
@@ -68,6 +70,28 @@ async def test_opening_again_keeps_everything(make_store: Callable[[], Store]) -
     assert (await World(second).submit()).sequence_number == made.sequence_number + 1
     assert len(await second.classes()) == 1
     await second.close()
+
+
+async def test_a_database_of_the_first_version_is_upgraded(
+    make_store: Callable[[], Store], kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    first = migrate.Step(*statements.migrations(Dialect(kind))[0])
+    script = f"{migrate.VERSION_TABLE};{first.script};INSERT INTO schema_version VALUES (1, 'initial', 0);"
+    if kind == "sqlite":
+        connection = sqlite3.connect(tmp_path / "queue.db")
+        connection.executescript(script)
+        connection.close()
+    else:
+        server = await asyncpg.connect(request.getfixturevalue("database"))
+        await server.execute(script)
+        await server.close()
+    store = make_store()
+    await store.open()
+    made = await World(store).submit()
+    await store.cancel(made.id)
+    await store.expire(finished_before=2**60, limit=10)
+    assert await store.removed_uploads(limit=1) == []
+    await store.close()
 
 
 @pytest.mark.parametrize(

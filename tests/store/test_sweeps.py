@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ffrtmp.domain import spec
+import pytest
+
+from ffrtmp.domain import errors, spec
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.states import AttemptState, JobState
 from ffrtmp.store import interface
@@ -130,6 +132,38 @@ async def test_retention_removes_all_that_belongs_to_a_job(world: World, sql: Sq
         assert {row[0] for row in rows} <= {queued.sequence_number}, table
     another = await world.submit()
     assert another.sequence_number > max(finished.sequence_number, queued.sequence_number)
+
+
+async def test_retention_removes_the_history_of_nodes(world: World, sql: Sql) -> None:
+    made = await world.submit()
+    agent = await world.agent("n")
+    await agent.complete((await agent.take()).attempt_id)
+    await world.store.drain("n", on=True)
+    assert (await world.store.expire(finished_before=0, limit=10)).jobs == 0
+    assert await sql("SELECT count(*) FROM events WHERE kind LIKE 'node.%'") == [(2,)]
+    await world.store.expire(finished_before=LATER, limit=10)
+    assert await sql("SELECT count(*) FROM events") == [(0,)]
+    with pytest.raises(errors.NotFound):
+        await world.store.get_job(made.id)
+    assert (await world.store.get_node("n")).draining
+
+
+async def test_retention_removes_nodes_that_were_removed(world: World, sql: Sql) -> None:
+    made = await world.submit()
+    named, other = await world.agent("named"), await world.agent("other")
+    await named.give_back((await named.take()).attempt_id)
+    await other.fail((await other.take()).attempt_id)
+    for agent in (named, other):
+        await world.store.remove_node(agent.id)
+    await world.store.expire(finished_before=0, limit=10)
+    assert await sql("SELECT count(*) FROM nodes") == [(2,)]
+    await world.store.expire(finished_before=LATER, limit=10)
+    assert await sql("SELECT name FROM nodes") == [("other",)]  # the job names it, and is not over
+    assert [attempt.node_name for attempt in await world.store.attempts(made.id)] == [named.id, "other"]
+    await world.store.cancel(made.id)
+    for _ in range(2):
+        await world.store.expire(finished_before=LATER, limit=10)
+    assert await sql("SELECT count(*) FROM nodes") == [(0,)]
 
 
 async def test_a_number_is_never_used_again(world: World) -> None:

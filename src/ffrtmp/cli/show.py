@@ -188,7 +188,7 @@ def _headline(out: output.Output, job: "JobView") -> None:
 
 
 def _unknown_how_far(job: "JobView") -> bool:
-    """The master keeps the progress of an attempt while it runs: of a job that did not complete it knows none."""
+    """Of a job that ended before its attempt had said anything."""
     return job.state in watch.TERMINAL and job.state != "completed" and not job.progress
 
 

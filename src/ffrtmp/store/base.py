@@ -211,6 +211,12 @@ class BaseStore:
         removed: list[str] = await self._write(calls.RemoveUploads(tuple(upload_ids)))
         return removed
 
+    async def removed_uploads(self, *, limit: int) -> list[str]:
+        return await self._read(read.removed_uploads, limit)
+
+    async def forget_uploads(self, upload_ids: Sequence[str]) -> None:
+        await self._write(calls.ForgetUploads(tuple(upload_ids)))
+
     # numbers
 
     async def counts(self) -> interface.Counts:

@@ -122,3 +122,7 @@ class FinishUpload(_Call, frozen=True):
 
 class RemoveUploads(_Call, frozen=True):
     upload_ids: tuple[str, ...]
+
+
+class ForgetUploads(_Call, frozen=True):
+    upload_ids: tuple[str, ...]

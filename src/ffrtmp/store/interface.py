@@ -335,7 +335,8 @@ class Store(Protocol):
         """Jobs with a queued task of these classes that has waited at least so long."""
 
     async def expire(self, *, finished_before: int, limit: int) -> Expired:
-        """Removes finished jobs with all that belongs to them, in bulk, and the uploads that only they named."""
+        """Removes finished jobs with all that belongs to them, in bulk, and the uploads that only they named; nodes that
+        were removed and events of nodes, as old."""
 
     # uploads
     async def create_upload(self, new: Upload) -> Upload: ...
@@ -353,6 +354,12 @@ class Store(Protocol):
 
     async def remove_uploads(self, upload_ids: Sequence[str]) -> list[str]:
         """Those of them that no job names are removed and returned: their bytes may go."""
+
+    async def removed_uploads(self, *, limit: int) -> list[str]:
+        """Uploads that were removed, whose bytes may still be there."""
+
+    async def forget_uploads(self, upload_ids: Sequence[str]) -> None:
+        """Their bytes are gone."""
 
     # numbers
     async def counts(self) -> Counts: ...

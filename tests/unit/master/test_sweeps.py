@@ -106,6 +106,37 @@ async def test_retention_removes_the_bytes_with_the_job(bench: Bench) -> None:
         await bench.store.get_job(made.id)
 
 
+async def test_bytes_that_a_killed_master_left_go_with_the_next_sweep(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.master.settings = msgspec.structs.replace(bench.master.settings, retention_seconds=-1.0)
+    upload = await bench.store.create_upload(factories.an_upload())
+    await bench.store.finish_upload(upload.id)
+    file = bench.master.artifacts.path(upload.id)
+    file.write_bytes(b"x")
+    await bench.world.submit()
+    agent = await bench.world.agent()
+    output = factories.an_output(path=None, upload_id=upload.id)
+    await agent.complete((await agent.take()).attempt_id, factories.a_result(outputs=[output]))
+
+    class Killed(BaseException):
+        pass
+
+    async def killed(_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.master.artifacts, "remove", killed)
+        with pytest.raises(Killed):
+            await sweeps.expire(bench.master)
+    with pytest.raises(errors.NotFound):
+        await bench.store.get_upload(upload.id)
+    assert file.exists()
+    await sweeps.orphans(bench.master)
+    assert not file.exists()
+    assert await bench.store.removed_uploads(limit=10) == []
+
+
 async def test_what_another_master_changed_is_seen(bench: Bench, kind: str) -> None:
     """Only PostgreSQL has other masters."""
     if kind == "sqlite":

@@ -139,7 +139,7 @@ async def expire(master: Master) -> None:
     while not master.stopping.is_set():
         before = await master.store.now_us() - int(master.settings.retention_seconds * 1e6)
         gone = await master.store.expire(finished_before=before, limit=_BATCH)
-        await master.artifacts.remove(gone.upload_ids)
+        await _remove_bytes(master, gone.upload_ids)
         master.dispatcher.forget_old_follows()
         if gone.jobs:
             master.log.info("retention removed finished jobs", jobs=gone.jobs, artifacts=len(gone.upload_ids))
@@ -148,14 +148,23 @@ async def expire(master: Master) -> None:
 
 
 async def orphans(master: Master) -> None:
-    """Bytes that no job names, of uploads that nobody has gone on with for a day."""
+    """Bytes that no job names: of uploads that a master removed and did not come to, or that nobody has gone on with for a day."""
+    while not master.stopping.is_set() and (left := await master.store.removed_uploads(limit=_BATCH)):
+        await _remove_bytes(master, left)
     while not master.stopping.is_set():
         before = await master.store.now_us() - int(_ORPHAN_SECONDS * 1e6)
         found = await master.store.orphans(created_before=before, limit=_BATCH)
         idle = await master.artifacts.idle(found, _ORPHAN_SECONDS)
         gone = await master.store.remove_uploads(idle) if idle else []
-        await master.artifacts.remove(gone)
+        await _remove_bytes(master, gone)
         if gone:
             master.log.info("uploads that no job came for were removed", uploads=len(gone))
         if len(gone) < _BATCH:
             return
+
+
+async def _remove_bytes(master: Master, upload_ids: list[str]) -> None:
+    """Of uploads that the store has removed. It remembers them until then."""
+    if upload_ids:
+        await master.artifacts.remove(upload_ids)
+        await master.store.forget_uploads(upload_ids)

@@ -46,6 +46,7 @@ KINDS: dict[type, Kind] = {
     calls.Promote: Kind(sweeps.promote, bulk=True),
     calls.Expire: Kind(sweeps.expire, bulk=True),
     calls.RemoveUploads: Kind(uploads.remove, bulk=True),
+    calls.ForgetUploads: Kind(uploads.forget, bulk=True),
 }
 
 

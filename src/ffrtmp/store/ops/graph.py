@@ -63,6 +63,8 @@ def end_attempt(
         lease.failure = rows.failure_text(failure)
         if failure.code is not Code.CANCELED:
             unit.count(f"failure|{failure.code.value}")
+    if state is AttemptState.DONE:
+        lease.progress = None  # all of it: nothing to remember
     if result is not None:
         lease.result = rows.json_text(result)
     unit.ended(lease)

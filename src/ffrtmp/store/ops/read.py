@@ -16,6 +16,7 @@ _result = msgspec.json.Decoder(job.Result).decode
 _progress = msgspec.json.Decoder(job.Progress).decode
 _tags = msgspec.json.Decoder(dict[str, str]).decode
 _LIVE = frozenset({states.JobState.ASSIGNED, states.JobState.RUNNING, states.JobState.PAUSED})
+_CUT_SHORT = states.JOB_TERMINAL - {states.JobState.COMPLETED}
 _NO_CURSOR = 2**62
 
 
@@ -79,9 +80,12 @@ async def _jobs(tx: Tx, found: Sequence[Row]) -> list[job.Job]:
     jobs = [_job(row) for row in found]
     counts = {row[0]: row[24] for row in found}
     live = [one.sequence_number for one in jobs if one.state in _LIVE]
-    if not live:
+    cut_short = [one.sequence_number for one in jobs if one.state in _CUT_SHORT]
+    if not live and not cut_short:
         return jobs
-    progress = await _progress_of(tx, live, counts)
+    progress = await _progress_of(tx, live, counts) if live else {}
+    if cut_short:
+        progress |= await _last_progress_of(tx, cut_short, counts)
     return [
         msgspec.structs.replace(one, progress=progress[one.sequence_number]) if one.sequence_number in progress else one
         for one in jobs
@@ -101,6 +105,18 @@ async def _progress_of(tx: Tx, seqs: list[int], counts: Mapping[int, int]) -> di
         percents = sum(one.percent or 0.0 for one in said.get(seq, ()))
         progress[seq] = job.Progress(percent=round((100.0 * done.get(seq, 0) + percents) / counts[seq], 2))
     return progress
+
+
+async def _last_progress_of(tx: Tx, seqs: list[int], counts: Mapping[int, int]) -> dict[int, job.Progress]:
+    """How far jobs came that did not complete."""
+    said = {
+        seq: job.Progress(percent=_progress(text).percent)
+        for seq, text in await tx.all("last_progress_of_jobs", seqs=seqs)
+        if counts[seq] == 1
+    }
+    graphs = [seq for seq in seqs if counts[seq] > 1]
+    done = dict(map(tuple, await tx.all("tasks_done_of_jobs", seqs=graphs))) if graphs else {}
+    return said | {seq: job.Progress(percent=round(100.0 * done.get(seq, 0) / counts[seq], 2)) for seq in graphs}
 
 
 def _job(row: Row) -> job.Job:
@@ -170,7 +186,7 @@ async def attempts(tx: Tx, job_id: str) -> list[job.Attempt]:
             task_id=row[1],
             job_id=row[2],
             node_id=row[3],
-            node_name=row[4] or "",
+            node_name=row[4],
             number=row[5],
             state=rows.ATTEMPT_STATES[row[6]],
             assigned_at=row[7],
@@ -290,6 +306,10 @@ async def upload_of_node(tx: Tx, upload_id: str, node_id: str) -> bool:
 
 async def orphans(tx: Tx, created_before: int, limit: int) -> list[str]:
     return [row[0] for row in await tx.all("upload_orphans", before=created_before, count=limit)]
+
+
+async def removed_uploads(tx: Tx, limit: int) -> list[str]:
+    return [row[0] for row in await tx.all("removed_uploads", count=limit)]
 
 
 async def uploads(tx: Tx, ids: Sequence[str]) -> dict[str, interface.Upload]:

@@ -119,6 +119,8 @@ async def _expire(unit: Unit, call: calls.Expire) -> interface.Expired:
         for seq in seqs:
             unit.count_job(unit.jobs[seq], unit.jobs[seq].state, -1)
         removed = await uploads.unnamed(unit, named)
-    before = unit.now - _REQUESTS_KEPT_US
-    await unit.tx.run("old_lease_requests", before=before, count=10 * call.limit)
+    many = 10 * call.limit
+    await unit.tx.run("old_node_events", before=call.finished_before, count=many)
+    await unit.tx.run("old_nodes", before=call.finished_before, count=many)
+    await unit.tx.run("old_lease_requests", before=unit.now - _REQUESTS_KEPT_US, count=many)
     return interface.Expired(len(seqs), removed)

@@ -44,4 +44,11 @@ async def unnamed(unit: Unit, upload_ids: Sequence[str]) -> list[str]:
     """Removes those of the uploads that no job names. One that a submission is just naming is left alone."""
     if not upload_ids:
         return []
-    return [row[0] for row in await unit.tx.all("upload_remove", ids=sorted(upload_ids))]
+    removed = [row[0] for row in await unit.tx.all("upload_remove", ids=sorted(upload_ids))]
+    await unit.tx.change("removed_upload_insert", [_Id(upload_id) for upload_id in removed])
+    return removed
+
+
+async def forget(unit: Unit, batch: Sequence[calls.ForgetUploads]) -> list[None]:
+    await unit.tx.run("removed_upload_delete", ids=sorted({upload_id for one in batch for upload_id in one.upload_ids}))
+    return [None] * len(batch)

@@ -1,5 +1,5 @@
 -- name: leases_of_jobs
-SELECT attempt_id, job_seq, position, task_id, node_id, incarnation, number, state, paused, expires_at
+SELECT attempt_id, job_seq, position, task_id, node_id, incarnation, number, state, paused, expires_at, progress
 FROM leases WHERE job_seq {{in seqs bigint}} ORDER BY attempt_id;
 
 -- name: lease_jobs
@@ -31,7 +31,7 @@ UPDATE attempts SET state = :state, started_at = coalesce(started_at, :at)
 WHERE job_seq = :job_seq AND id = :attempt_id AND state = :was;
 
 -- name: attempt_end
-UPDATE attempts SET state = :state, finished_at = :at, failure = :failure, result = :result
+UPDATE attempts SET state = :state, finished_at = :at, failure = :failure, result = :result, progress = :progress
 WHERE job_seq = :job_seq AND id = :attempt_id AND state = :was;
 
 -- name: attempts_known

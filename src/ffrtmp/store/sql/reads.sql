@@ -36,6 +36,9 @@ WHERE j.id = :id OR j.seq = :seq;
 -- name: progress_of_jobs
 SELECT job_seq, progress FROM leases WHERE job_seq {{in seqs bigint}};
 
+-- name: last_progress_of_jobs
+SELECT job_seq, progress FROM attempts WHERE job_seq {{in seqs bigint}} AND progress IS NOT NULL ORDER BY number;
+
 -- name: tasks_done_of_jobs
 SELECT job_seq, count(*) FROM tasks WHERE job_seq {{in seqs bigint}} AND state = 'done' GROUP BY job_seq;
 
@@ -47,7 +50,7 @@ SELECT t.id, j.id, t.kind, t.state, t.class_id, t.pending_deps, t.failures, t.cr
 FROM jobs j JOIN tasks t ON t.job_seq = j.seq WHERE j.id = :id ORDER BY t.position;
 
 -- name: attempts_whole
-SELECT a.id, a.task_id, j.id, a.node_id, n.name, a.number, a.state, a.assigned_at, a.started_at, a.finished_at, a.failure, a.result
+SELECT a.id, a.task_id, j.id, a.node_id, coalesce(n.name, a.node_id), a.number, a.state, a.assigned_at, a.started_at, a.finished_at, a.failure, a.result
 FROM jobs j JOIN attempts a ON a.job_seq = j.seq LEFT JOIN nodes n ON n.id = a.node_id
 WHERE j.id = :id ORDER BY a.assigned_at, a.number, a.id;
 

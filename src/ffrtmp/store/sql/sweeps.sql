@@ -42,6 +42,16 @@ DELETE FROM upload_refs WHERE job_seq {{in seqs bigint}};
 -- name: old_jobs
 DELETE FROM jobs WHERE seq {{in seqs bigint}};
 
+-- name: old_node_events
+DELETE FROM events WHERE seq IN (
+    SELECT seq FROM events WHERE job_seq IS NULL AND at < :before ORDER BY at LIMIT :count {{lock_free}});
+
+-- name: old_nodes
+-- One that a job names stays as long as the job, which shows its name.
+DELETE FROM nodes WHERE id IN (
+    SELECT id FROM nodes n WHERE removed_at < :before AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.node_id = n.id)
+    ORDER BY removed_at LIMIT :count {{lock_free}});
+
 -- name: old_lease_requests
 DELETE FROM lease_requests WHERE (node_id, request_id) IN (
     SELECT node_id, request_id FROM lease_requests WHERE created_at < :before ORDER BY created_at LIMIT :count);

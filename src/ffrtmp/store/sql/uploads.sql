@@ -26,6 +26,15 @@ SELECT id FROM uploads u
 WHERE created_at < :before AND NOT EXISTS (SELECT 1 FROM upload_refs r WHERE r.upload_id = u.id)
 ORDER BY created_at LIMIT :count;
 
+-- name: removed_upload_insert
+INSERT INTO removed_uploads (id) VALUES (:id) ON CONFLICT (id) DO NOTHING;
+
+-- name: removed_uploads
+SELECT id FROM removed_uploads ORDER BY id LIMIT :count;
+
+-- name: removed_upload_delete
+DELETE FROM removed_uploads WHERE id {{in ids text}};
+
 -- name: upload_remove
 -- Named by no job: its jobs are gone, or there never was one.
 DELETE FROM uploads WHERE id IN (

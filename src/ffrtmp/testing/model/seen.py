@@ -50,13 +50,19 @@ def of_model_job(model: Model, of: Job) -> dict[str, Any]:
 
 
 def _progress(of: Job) -> job.Progress | None:
-    """Of a job with one task, what its attempt said; of a graph, the share of the work that is done."""
+    """Of a job with one task, what its attempt said; of a graph, the share of the work that is done. Of one that did not complete,
+    how far it came."""
+    done = sum(task.state is TaskState.DONE for task in of.tasks)
+    if of.over and of.state is not states.JobState.COMPLETED:
+        if len(of.tasks) > 1:
+            return job.Progress(percent=round(100.0 * done / len(of.tasks), 2))
+        said = [attempt.progress for attempt in of.tasks[0].attempts if attempt.progress is not None]
+        return job.Progress(percent=said[-1].percent) if said else None
     if of.state not in _SHOWS_PROGRESS:
         return None
     heard = [attempt.progress for attempt in of.live if attempt.progress is not None]
     if len(of.tasks) == 1:
         return heard[0] if heard else None
-    done = sum(task.state is TaskState.DONE for task in of.tasks)
     percent = (100.0 * done + sum(one.percent or 0.0 for one in heard)) / len(of.tasks)
     return job.Progress(percent=round(percent, 2))
 
