@@ -5,6 +5,7 @@ place and renamed, so that a reader sees the old state or the whole new file.
 """
 
 import ctypes
+import enum
 import errno
 import functools
 import hashlib
@@ -20,8 +21,8 @@ STAGE_SUFFIX = ".ffrtmp-part"
 _NAME_MAX_BYTES = 255
 _HASH_BYTES = 256 * 1024
 _AT_FDCWD = -100
-_RENAME_NOREPLACE = 1  # <linux/fs.h>
-#: what a file system answers that cannot do RENAME_NOREPLACE (and a kernel before 3.15)
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2  # <linux/fs.h>
+#: what a file system answers that cannot do these (and a kernel before 3.15)
 _CANNOT = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
@@ -103,8 +104,11 @@ def is_stage_of(path: Path, attempt_id: str) -> bool:
 
 
 def publish(stage: Path, output: Path, *, overwrite: bool, may: Callable[[], bool] = lambda: True) -> bool:
-    """Make `stage` durable, then give it its name. Blocks for as long as the disk takes. `may` is asked in the last instant
-    before the rename, from this thread; False: nothing was published.
+    """Make `stage` durable, then give it its name. Blocks for as long as the disk takes. False: nothing was published.
+
+    `may` is asked in the last instant before the rename, from this thread, and once more after it: a machine that stood still
+    between the two wakes up late, and what it renamed then is taken back. (A file system that cannot exchange two names, such as
+    NFS, cannot take back where something was replaced.)
 
     Raises TaskError: output_exists when something took the name meanwhile, disk_full, transfer_failed.
     """
@@ -112,17 +116,20 @@ def publish(stage: Path, output: Path, *, overwrite: bool, may: Callable[[], boo
         _sync(stage)
         if not may():
             return False
-        if overwrite:
-            stage.replace(output)
-        else:
-            _rename_new(stage, output)
+        ours = stage.lstat().st_ino
+        before = _rename_over(stage, output) if overwrite else _rename_new(stage, output)
+        late = not may()
+        if late and before is not _Before.REPLACED and output.lstat().st_ino == ours:
+            _take_back(stage, output, before)
+        elif before is _Before.EXCHANGED:
+            stage.unlink()
         _sync(output.parent, os.O_DIRECTORY)
     except FileExistsError:
         raise _exists(output) from None
     except OSError as error:
         code = Code.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Code.TRANSFER_FAILED
         raise TaskError(code, f"{output} could not be written: {error.strerror}.") from error
-    return True
+    return not late
 
 
 def sha256_file(path: Path, stop: threading.Event | None = None) -> str:
@@ -212,14 +219,48 @@ def _renameat2() -> Callable[..., int] | None:
     return function
 
 
-def _rename_new(stage: Path, output: Path) -> None:
+class _Before(enum.Enum):
+    """What had the output's name before the rename."""
+
+    NOTHING = enum.auto()
+    EXCHANGED = enum.auto()  # something, which has the stage's name now
+    REPLACED = enum.auto()  # something, which is gone
+
+
+def _rename_new(stage: Path, output: Path) -> _Before:
     """Rename where nothing is yet. Raises FileExistsError."""
+    if not _rename(stage, output, _RENAME_NOREPLACE):
+        os.link(stage, output, follow_symlinks=False)
+        stage.unlink()
+    return _Before.NOTHING
+
+
+def _rename_over(stage: Path, output: Path) -> _Before:
+    """Rename, whatever is there."""
+    try:
+        if output.is_dir() or not _rename(stage, output, _RENAME_EXCHANGE):
+            stage.replace(output)  # never over a directory
+            return _Before.REPLACED
+    except FileNotFoundError:
+        return _rename_new(stage, output)
+    return _Before.EXCHANGED
+
+
+def _take_back(stage: Path, output: Path, before: _Before) -> None:
+    if before is _Before.EXCHANGED:
+        _rename(stage, output, _RENAME_EXCHANGE)
+    else:
+        output.rename(stage)
+
+
+def _rename(stage: Path, output: Path, flags: int) -> bool:
+    """False: the file system or the kernel cannot do it so. Raises OSError."""
     rename = _renameat2()
-    if rename is not None:
-        if rename(_AT_FDCWD, os.fsencode(stage), _AT_FDCWD, os.fsencode(output), _RENAME_NOREPLACE) == 0:
-            return
-        number = ctypes.get_errno()
-        if number not in _CANNOT:
-            raise OSError(number, os.strerror(number), str(output))
-    os.link(stage, output, follow_symlinks=False)
-    stage.unlink()
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(stage), _AT_FDCWD, os.fsencode(output), flags) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number not in _CANNOT:
+        raise OSError(number, os.strerror(number), str(output))
+    return False

@@ -162,6 +162,55 @@ def test_publishing_asks_in_the_last_instant(root: Path) -> None:
     assert stage.exists()
 
 
+@pytest.mark.parametrize(("name", "overwrite"), [("new.mp4", False), ("new.mp4", True), ("clip.mp4", True)])
+def test_a_rename_that_came_late_is_taken_back(root: Path, name: str, overwrite: bool) -> None:
+    """As on a machine that stood still between the last question and the rename."""
+    stage, output = root / ".stage", root / name
+    stage.write_text("new")
+    seen: list[str] = []
+
+    def may() -> bool:
+        seen.append(output.read_text() if output.exists() else "")
+        return len(seen) == 1
+
+    assert not local.publish(stage, output, overwrite=overwrite, may=may)
+    assert seen[1] == "new"
+    assert output.exists() is (name == "clip.mp4")
+    assert (root / "clip.mp4").read_bytes() == b"frames"
+    assert stage.read_text() == "new"
+
+
+def test_what_another_put_there_meanwhile_is_not_taken_back(root: Path) -> None:
+    stage, output = root / ".stage", root / "new.mp4"
+    stage.write_text("new")
+
+    def may() -> bool:
+        if not output.exists():
+            return True
+        (root / "other").write_text("another's")
+        (root / "other").replace(output)
+        return False
+
+    assert not local.publish(stage, output, overwrite=False, may=may)
+    assert output.read_text() == "another's"
+
+
+@pytest.mark.parametrize("exchanging", [True, False])
+def test_overwriting_leaves_the_new_file_alone(root: Path, exchanging: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not exchanging:
+        monkeypatch.setattr(local, "_renameat2", lambda: None)
+    for name in ("clip.mp4", "new.mp4"):
+        stage = root / ".stage"
+        stage.write_text("new")
+        assert local.publish(stage, root / name, overwrite=True)
+        assert (root / name).read_text() == "new"
+        assert not stage.exists()
+    (root / "folder").mkdir()
+    stage.write_text("new")
+    refused(Code.TRANSFER_FAILED, local.publish, stage, root / "folder", overwrite=True)
+    assert (root / "folder").is_dir()
+
+
 def test_a_lost_stage_file_is_told(root: Path) -> None:
     refused(Code.TRANSFER_FAILED, local.publish, root / "gone", root / "new.mp4", overwrite=False)
 
