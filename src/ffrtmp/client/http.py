@@ -377,7 +377,7 @@ def refusal(reply: "httpx.Response", body: bytes) -> errors.FfrtmpError:
     error = problems.to_error(reply.status_code, body)
     if reply.status_code in _AWAY:
         asked = reply.headers.get("Retry-After", "")
-        seconds = float(asked) if asked.isdigit() else None
+        seconds = min(float(asked), _LONGEST_RETRY_AFTER_SECONDS) if asked.isdigit() else None
         return errors.Unavailable(error.message, code=error.code, retry_after_seconds=seconds)
     return error
 

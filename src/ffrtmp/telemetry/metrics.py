@@ -104,7 +104,7 @@ MASTER: tuple[Metric, ...] = (
     Metric(
         name="ffrtmp_oldest_expired_lease_seconds",
         kind=Kind.GAUGE,
-        help="How long the oldest lease found by the last rescue sweep had been over.",
+        help="How long the oldest lease found by the last rescue sweep had been over, those included that it could not take.",
     ),
     Metric(
         name="ffrtmp_store_hints_up",

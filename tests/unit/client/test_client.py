@@ -7,7 +7,7 @@ import httpx
 import pytest
 from tests.unit.client.helpers import client, problem
 
-from ffrtmp.client import masters
+from ffrtmp.client import http, masters
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code, Failure
 from ffrtmp.protocol import agent
@@ -112,6 +112,13 @@ async def test_not_now_is_unavailable_with_the_pause_that_was_asked(status: int)
             await one.health()
     assert calls == 4
     assert caught.value.retry_after_seconds == 0
+
+
+def test_a_pause_that_is_asked_has_a_bound() -> None:
+    answer = httpx.Response(503, headers={"Retry-After": "86400"})
+    asked = http.refusal(answer, b"")
+    assert isinstance(asked, errors.Unavailable)
+    assert asked.retry_after_seconds == 60
 
 
 async def test_agents_decide_themselves_when_to_ask_again() -> None:

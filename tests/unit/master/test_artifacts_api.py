@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -37,6 +38,24 @@ async def test_an_upload_goes_on_where_it_broke_and_comes_back_in_ranges(master:
     assert whole.headers["etag"] == f'"{_SHA256}"'
     part = await master.client.get(f"/uploads/{upload}/content", headers={"Range": "bytes=1000-1999"})
     assert (part.status_code, part.content) == (206, _BYTES[1000:2000])
+
+
+async def test_a_sealed_file_is_on_the_disk_before_it_has_its_name(
+    master: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = await _announce(master)
+    folder = master.settings.artifacts_dir
+    synced: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), (folder / upload).exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    await master.send("PUT", f"/uploads/{upload}", content=_BYTES)
+    ours = [one for one in synced if one[0].startswith(str(folder))]
+    assert ours == [(str(folder / f"{upload}.part"), False), (str(folder), True)]
 
 
 async def test_bytes_that_do_not_hash_as_announced_are_thrown_away(master: Running) -> None:

@@ -162,6 +162,24 @@ def test_publishing_asks_in_the_last_instant(root: Path) -> None:
     assert stage.exists()
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    root: Path, overwrite: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, output = root / ".stage", root / "new.mp4"
+    stage.write_text("new")
+    synced: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), output.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    assert local.publish(stage, output, overwrite=overwrite)
+    assert synced == [(str(stage), False), (str(root), True)]
+
+
 @pytest.mark.parametrize(("name", "overwrite"), [("new.mp4", False), ("new.mp4", True), ("clip.mp4", True)])
 def test_a_rename_that_came_late_is_taken_back(root: Path, name: str, overwrite: bool) -> None:
     """As on a machine that stood still between the last question and the rename."""
