@@ -113,3 +113,55 @@ async def test_a_killed_master_loses_no_acknowledged_job_and_doubles_none(
                 if (cursor := page.next_cursor) is None:
                     break
             assert {job.id for job in listed} == set(acknowledged.values())
+
+
+async def test_a_job_goes_on_while_its_only_master_is_away(tmp_path: Path) -> None:
+    """And its result is taken when the master is back, since the lease still lives."""
+    async with programs.farm(tmp_path) as farm:
+        master = await farm.master("--lease-time", "10m")
+        agent = await farm.agent("a", master)
+        shutil.copy(BUNNY, farm.media / "in.mp4")
+        async with Client(farm.url) as client:
+            made = await client.submit({"parameters": {"input": "in.mp4", "output": "out.mp4", **_SLOW}})
+            await until(client, made.id, "running")
+            await master.kill()
+            await agent.event("report failed")  # it came to the end of its work, and may not publish yet
+            assert "out.mp4" not in _media(farm)
+            await farm.master("--lease-time", "10m")
+            await until(client, made.id, "completed")
+            assert [attempt.state for attempt in (await client.tasks(made.id)).attempts] == ["done"]
+        assert _media(farm) == {"in.mp4", "out.mp4"}
+
+
+async def test_sigterm_lets_an_agent_finish(tmp_path: Path) -> None:
+    async with programs.farm(tmp_path) as farm:
+        agent = await farm.agent("a", await farm.master(), "--stop-grace", "10m")
+        shutil.copy(BUNNY, farm.media / "in.mp4")
+        async with Client(farm.url) as client:
+            made = await client.submit({"parameters": {"input": "in.mp4", "output": "out.mp4", **_SLOW}})
+            waits = await client.submit({"parameters": {"input": "in.mp4", "output": "next.mp4", **_SLOW}})
+            await until(client, made.id, "running")
+            assert await agent.stop() == 0
+            assert (await client.job(made.id)).state == "completed"
+            assert (await client.job(waits.id)).state == "queued"
+        assert _media(farm) == {"in.mp4", "out.mp4"}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["after its grace", "at a second signal"])
+async def test_sigterm_gives_back_what_an_agent_cannot_finish(tmp_path: Path, again: bool) -> None:
+    async with programs.farm(tmp_path) as farm:
+        master = await farm.master("--lease-time", "10m")  # so that only giving it back can bring it to another
+        agent = await farm.agent("a", master, "--stop-grace", "10m" if again else "0s")
+        shutil.copy(BUNNY, farm.media / "in.mp4")
+        async with Client(farm.url) as client:
+            made = await client.submit({"parameters": {"input": "in.mp4", "output": "out.mp4", **_SLOW}})
+            await until(client, made.id, "running")
+            if again:
+                agent.process.terminate()
+                await agent.event("stopping; what runs may finish")
+            assert await agent.stop() == 0
+            assert _media(farm) == {"in.mp4"}
+            await farm.agent("b", master)
+            done = await until(client, made.id, "completed")
+            assert (done.retry_count, done.node_name) == (0, "b")
+            assert [attempt.state for attempt in (await client.tasks(made.id)).attempts] == ["returned", "done"]

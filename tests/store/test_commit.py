@@ -3,7 +3,7 @@
 import asyncio
 import operator
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -29,6 +29,27 @@ async def test_many_calls_of_many_kinds_at_one_moment(world: World) -> None:
         world.store.rescue(10),
     )
     assert len(await agent.lease(100)) == 30
+
+
+async def test_beats_do_not_wait_behind_bulk_work(world: World) -> None:
+    """Many large batches were there first: an agent's beat is answered after one of them at the most."""
+    agent = await world.agent()
+    await world.submit()
+    grant = await agent.take()
+    done: list[str] = []
+
+    async def noted(what: str, call: Awaitable[object]) -> None:
+        await call
+        done.append(what)
+
+    bulk = [
+        asyncio.create_task(noted("bulk", world.store.submit_many([factories.a_job() for _ in range(100)])))
+        for _ in range(8)
+    ]
+    await asyncio.sleep(0)
+    await noted("beat", agent.beat(grant.attempt_id, started=True))
+    await asyncio.gather(*bulk)
+    assert done.index("beat") <= 2
 
 
 async def test_a_call_that_nobody_waits_for_does_not_hurt_the_others(store: Store) -> None:

@@ -37,6 +37,15 @@ async def test_a_lease_that_ended_is_rescued(world: World) -> None:
     assert (await agent.take()).number == 2
 
 
+async def test_a_lease_is_rescued_whatever_became_of_its_node(world: World, sql: Sql) -> None:
+    made = await world.submit()
+    await (await world.agent(ttl_us=-1_000_000)).take()
+    await sql("DELETE FROM nodes")
+    assert [one.job_state for one in (await world.store.rescue(10)).attempts] == [JobState.RETRYING]
+    await world.store.promote(10)
+    assert (await (await world.agent()).take()).job_id == made.id
+
+
 async def test_a_lease_that_lives_is_left_alone(world: World) -> None:
     made = await world.submit()
     await (await world.agent()).take()

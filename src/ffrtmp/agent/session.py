@@ -175,7 +175,7 @@ class Session:
                 # `held` counts from this answer's request, but the lease may be as old as the first one: ask before starting
                 self._beat_now = True
             else:
-                self._start(held, fence)
+                self._start(held, poll.sent_at + reply.held_seconds)
         for directive in reply.directives:
             self._obey(now, directive)
 
@@ -197,7 +197,7 @@ class Session:
             if directive.command is not agent.CommandKind.GONE:
                 fence = self._fence(sent_at)
                 if held.stage is Stage.WAITING and fence > now and directive.command is agent.CommandKind.OK:
-                    self._start(held, fence)
+                    self._start(held, sent_at)
                 elif held.stage is not Stage.WAITING and held.fence is not None:
                     held.fence = max(held.fence, fence)
             self._obey(now, directive)
@@ -444,8 +444,9 @@ class Session:
 
     # small moves
 
-    def _start(self, held: Held, fence: float) -> None:
-        held.fence, held.stage = fence, Stage.RUNNING
+    def _start(self, held: Held, renewed_at: float) -> None:
+        held.fence, held.stage = self._fence(renewed_at), Stage.RUNNING
+        self._beat_at = min(self._beat_at, self._after_beat(renewed_at))  # its input may take longer than its lease
         self._effects.append(m.StartTask(held.grant))
 
     def _drop(self, held: Held, why: str) -> None:

@@ -1,5 +1,6 @@
 """The session core, one rule at a time."""
 
+import itertools
 import random
 from typing import TypeVar
 
@@ -117,6 +118,19 @@ def test_a_beat_moves_the_fence_from_when_it_was_sent(driver: Driver) -> None:
     driver.session.step(12.0, m.Tick())
     killed = [at for at, effect in driver.ticks(100.0) if isinstance(effect, m.KillTask)]
     assert killed == [pytest.approx(5.0 + TTL * 0.9)]
+
+
+def test_beats_come_every_third_of_the_lease_and_not_all_at_once(driver: Driver) -> None:
+    driver.lease("a1")
+    at = [0.0]
+    for _ in range(20):
+        [(due, _)] = [one for one in driver.ticks(at[-1] + TTL / 2) if isinstance(one[1], m.SendBeat)]
+        driver.now = due
+        driver.answer_beat(("a1", OK))
+        at.append(due)
+    pauses = [later - before for before, later in itertools.pairwise(at)][1:]
+    assert all(TTL / 3 * 0.8 <= pause <= TTL / 3 * 1.2 for pause in pauses)
+    assert len(set(pauses)) == len(pauses)
 
 
 def test_a_start_is_told_at_once(driver: Driver) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ffrtmp.domain import errors, spec
 from ffrtmp.domain.node import Capabilities
-from ffrtmp.master import app, context, server
+from ffrtmp.master import app, context, dispatch, server
 from ffrtmp.master.api import nodes, work
 from ffrtmp.master.loops import hints
 from ffrtmp.master.settings import MasterSettings
@@ -96,6 +96,26 @@ async def test_a_lease_counts_from_its_commit_and_not_from_its_answer(
     reply = await work._lease_for(cast(Any, types.SimpleNamespace(master=bench.master)), known.id, asked)
     assert reply.grants
     assert (reply.held_seconds, bench.clock.now) == (0.0, 100.0)
+
+
+async def test_a_long_poll_has_a_longest_time_and_polls_do_not_end_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = await bench.world.agent()
+    ends: set[float] = set()
+
+    async def wait(wants: dispatch.Wants, _: object) -> None:
+        ends.add(wants.deadline)
+
+    monkeypatch.setattr(bench.master.dispatcher, "wait", wait)
+    for number in range(20):
+        asked = agent.LeaseRequest(
+            incarnation=known.incarnation, request_id=f"r{number}", free_slots=1, wait_seconds=1000
+        )
+        await work._lease_for(cast(Any, types.SimpleNamespace(master=bench.master)), known.id, asked)
+    assert len(ends) == 20
+    assert min(ends) >= 20.0
+    assert max(ends) <= 25.0
 
 
 async def test_an_agent_hears_the_lease_time_that_its_leases_have(settings: MasterSettings) -> None:

@@ -194,6 +194,7 @@ def test_half_a_pair_is_never_overwritten(tmp_path: Path) -> None:
         ({"mtls": True}, "--mtls needs TLS"),
         ({"max_retries": -1}, "--max-retries -1"),
         ({"retention_seconds": 0}, "--retention"),
+        ({"ttl_seconds": 2.9}, "--lease-time 2.9s is too short"),
     ],
 )
 async def test_settings_that_cannot_work_are_named(
