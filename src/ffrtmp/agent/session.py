@@ -143,8 +143,7 @@ class Session:
     def _on_registered(self, now: float, reply: agent.Registered) -> None:
         self._registering = False
         self._backoff.fine("register")
-        self._node_id, self._ttl = reply.id, reply.ttl_seconds
-        self._ever_registered = True
+        self._node_id, self._ttl, self._ever_registered = reply.id, reply.ttl_seconds, True
         self._lease_at = self._beat_at = now
         if not self._held:
             self._beat_at = now + self._config.heartbeat_seconds  # registering was as good as a beat
@@ -313,6 +312,7 @@ class Session:
         if held is None or held.stage is Stage.ENDED:
             return
         want, held.stage, held.report = held.want, Stage.ENDED, None
+        self._stop_at = self._stop_at and max(self._stop_at, now)  # there is something to say yet
         if want is Want.NOTHING:
             del self._held[ended.attempt_id]
         elif want is Want.CANCELED:

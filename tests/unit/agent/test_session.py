@@ -355,6 +355,18 @@ def test_stopping_gives_back_what_takes_too_long(driver: Driver) -> None:
     assert driver.taken()[-1] == m.Exit(0)
 
 
+def test_stopping_gives_back_what_was_slow_to_end(driver: Driver) -> None:
+    driver.lease("a1")
+    driver.feed(m.StopRequested(20.0))
+    driver.lease()
+    driver.answer_beat(("a1", OK))
+    driver.ticks(20.0)
+    effects = driver.feed(m.TaskEnded("a1"), at=26.0)  # deaf to SIGTERM
+    assert [type(one.report) for one in of(effects, m.SendReport)] == [agent.GiveBack]
+    assert not of(effects, m.Exit)
+    assert driver.taken()[-1] == m.Exit(0)
+
+
 def test_an_idle_agent_stops_at_once_and_without_a_master_soon() -> None:
     driver = Driver()
     driver.register()
