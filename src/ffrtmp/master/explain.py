@@ -9,6 +9,9 @@ from ffrtmp.master.context import Master
 from ffrtmp.protocol import views
 from ffrtmp.scheduling import waiting
 
+#: counted no further: a look at a job costs the same at a million of them
+_MOST_AHEAD = 1000
+
 
 async def fits(master: Master, what: spec.Spec) -> list[views.NodeFit]:
     """Each node, and what it lacks for this spec."""
@@ -37,6 +40,7 @@ async def explain(master: Master, ref: str) -> views.ExplainView:
         history=[_sentence(event, names) for event in events],
         waiting_code=why.code.value if why else None,
         waiting_reason=why.reason if why else None,
+        ahead=await master.store.ahead(found.id, limit=_MOST_AHEAD) if found.state is states.JobState.QUEUED else None,
         eta_seconds=eta,
     )
 

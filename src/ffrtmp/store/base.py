@@ -184,6 +184,9 @@ class BaseStore:
     async def waiting(self, class_ids: Sequence[int], *, older_than_us: int, limit: int) -> list[str]:
         return await self._read(_waiting, class_ids, older_than_us, limit)
 
+    async def ahead(self, job_id: str, *, limit: int) -> int:
+        return await self._read(read.ahead, job_id, limit)
+
     async def expire(self, *, finished_before: int, limit: int) -> interface.Expired:
         expired: interface.Expired = await self._write(calls.Expire(finished_before, limit))
         return expired

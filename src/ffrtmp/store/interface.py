@@ -334,6 +334,9 @@ class Store(Protocol):
     async def waiting(self, class_ids: Sequence[int], *, older_than_us: int, limit: int) -> list[str]:
         """Jobs with a queued task of these classes that has waited at least so long."""
 
+    async def ahead(self, job_id: str, *, limit: int) -> int:
+        """How many ready tasks of its classes go before the queued ones of a job; counts no further than `limit`."""
+
     async def expire(self, *, finished_before: int, limit: int) -> Expired:
         """Removes finished jobs with all that belongs to them, in bulk, and the uploads that only they named; nodes that
         were removed and events of nodes, as old."""

@@ -183,6 +183,17 @@ async def test_explain_says_what_failed_and_when_it_goes_on(master: Running) -> 
     assert "the next starts in" in explained["waiting_reason"]
 
 
+async def test_explain_says_how_many_go_first(master: Running) -> None:
+    for priority in ("low", "medium", "high", "medium"):
+        await master.submit(priority=priority)
+    await master.submit(parameters={"codec": "vp9"})  # another class: it waits for other nodes
+    ahead = [(await master.send("GET", f"/jobs/{number}/explain")).get("ahead") for number in range(1, 6)]
+    assert ahead == [3, 1, 0, 2, 0]
+    await master.send("POST", "/jobs/3/pause")
+    assert (await master.send("GET", "/jobs/1/explain"))["ahead"] == 2
+    assert "ahead" not in await master.send("GET", "/jobs/3/explain")
+
+
 async def test_explain_says_why_a_job_waits(master: Running) -> None:
     await master.submit()
     assert (await master.send("GET", "/jobs/1/explain"))["waiting_code"] == "no_nodes"

@@ -244,6 +244,11 @@ async def waiting(tx: Tx, class_ids: Sequence[int], until: int, limit: int) -> l
     return list(dict.fromkeys(found))
 
 
+async def ahead(tx: Tx, job_id: str, limit: int) -> int:
+    row = await tx.one("ready_ahead", job_id=job_id, count=limit)
+    return int(row[0]) if row else 0
+
+
 async def attempt_of(tx: Tx, job_id: str, node_id: str) -> str:
     row = await tx.one("attempt_held", job_id=job_id, node_id=node_id)
     if row is not None:

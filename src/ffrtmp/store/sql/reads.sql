@@ -57,6 +57,13 @@ WHERE j.id = :id ORDER BY a.assigned_at, a.number, a.id;
 -- name: logs_whole
 SELECT g.attempt_id, g.text FROM jobs j JOIN attempt_logs g ON g.job_seq = j.seq WHERE j.id = :id;
 
+-- name: ready_ahead
+SELECT count(*) FROM (
+    SELECT 1 FROM jobs j
+    JOIN tasks t ON t.job_seq = j.seq AND t.state = 'queued'
+    JOIN ready r ON r.class_id = t.class_id AND (r.sort_key, r.job_seq, r.position) < (t.sort_key, t.job_seq, t.position)
+    WHERE j.id = :job_id LIMIT :count) sooner;
+
 -- name: classes_all
 SELECT id, requires FROM classes ORDER BY id;
 
