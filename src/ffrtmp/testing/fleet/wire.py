@@ -136,8 +136,8 @@ class Calls(WorkerCalls):
         self._took("beat", time.perf_counter() - began)
         return reply
 
-    async def _report(self, attempt_id: str, what: str, message: object) -> agent.AttemptReply:
+    async def _report(self, attempt_id: str, what: str, message: object, timeout: float | None) -> agent.AttemptReply:
         began = time.perf_counter()
-        reply = await super()._report(attempt_id, what, message)
+        reply = await super()._report(attempt_id, what, message, timeout)
         self._took(what, time.perf_counter() - began)
         return reply
