@@ -3,8 +3,8 @@
 import pytest
 
 from ffrtmp.agent import messages as m
+from ffrtmp.agent.executor import trouble
 from ffrtmp.agent.log import AttemptLog
-from ffrtmp.agent.shell import trouble
 from ffrtmp.domain import errors
 from ffrtmp.process.run import Ended, Outcome
 

@@ -106,12 +106,12 @@ class PretendingShell(Shell):
         self._tally.registered += 1
         self._tally.changed.set()
 
-    def _act(self, effect: m.Effect) -> None:
-        if isinstance(effect, m.Note) and effect.level == "warning":
-            self._tally.warnings[effect.event] += 1
-        super()._act(effect)
+    def note(self, note: m.Note) -> None:
+        if note.level == "warning":
+            self._tally.warnings[note.event] += 1
+        super().note(note)
 
-    def _begin(self, grant: Grant) -> Task:
+    def start_task(self, grant: Grant) -> Task:
         plan, rng = self._plan, self._rng
         between = plan.long_seconds if rng.random() < plan.long_share else plan.job_seconds
         return PretendedTask(grant, self, rng.uniform(*between))

@@ -5,12 +5,11 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from ffrtmp.agent import messages as m
+from ffrtmp.agent.executor import Executor
 from ffrtmp.agent.session import Config, Session
-from ffrtmp.agent.shell import trouble
-from ffrtmp.domain import errors, node, spec
+from ffrtmp.domain import node, spec
+from ffrtmp.domain.job import Grant
 from ffrtmp.master.api import nodes, work
 from ffrtmp.protocol import agent
 from ffrtmp.testing.simulator.master import SimMaster
@@ -26,16 +25,14 @@ _ENCODERS = [
 _POLL_TIMEOUT_SECONDS = 40.0
 
 
-class Host:
+class Host(Executor[SimTask]):
     def __init__(self, scene: Scene, network: Network, name: str) -> None:
+        super().__init__()
         self.name = name
         self.scene = scene
         self._network = network
-        self.tasks: dict[str, SimTask] = {}
         self.frozen_until = 0.0
         self._session: Session | None = None
-        self._calls: set[asyncio.Task[None]] = set()
-        self._poll: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._held_back: list[Callable[[], None]] = []
         drift = scene.unkind("drift")
@@ -118,7 +115,7 @@ class Host:
         if isinstance(event, m.TaskEnded):
             self.tasks.pop(event.attempt_id, None)
         for effect in session.step(self.clock(), event):
-            self._act(effect)
+            self.act(effect)
         if self._session is not session:
             return
         if self._timer is not None:
@@ -128,62 +125,21 @@ class Host:
             wait = max((deadline - self.clock()) / self._rate, 0.0)
             self._timer = self.scene.later(wait, lambda: self.feed(m.Tick()))
 
-    def _act(self, effect: m.Effect) -> None:
-        match effect:
-            case m.StartTask(grant):
-                self.tasks[grant.attempt_id] = SimTask(self.scene, self, grant)
-            case m.KillTask(attempt_id, now):
-                self._with(attempt_id, lambda task: task.kill(now=now))
-            case m.PauseTask(attempt_id):
-                self._with(attempt_id, SimTask.pause)
-            case m.ResumeTask(attempt_id):
-                self._with(attempt_id, SimTask.resume)
-            case m.AllowPublish(attempt_id):
-                self._with(attempt_id, SimTask.allow_publish)
-            case m.SendRegister(incarnation):
-                self._call(lambda: self._register(incarnation), m.CallFailed("register", m.Trouble.AWAY))
-            case m.SendLease(node_id, request):
-                self._poll = self._call(
-                    lambda: self._lease(node_id, request),
-                    m.CallFailed("lease", m.Trouble.AWAY, request_id=request.request_id),
-                )
-            case m.AbortLease():
-                if self._poll is not None:
-                    self._poll.cancel()
-            case m.SendBeat(number, node_id, beat, timeout):
-                self._call(
-                    lambda: self._beat(number, node_id, beat, timeout),
-                    m.CallFailed("beat", m.Trouble.AWAY, number=number),
-                )
-            case m.SendReport(number, attempt_id, report):
-                self._call(
-                    lambda: self._report(number, attempt_id, report),
-                    m.CallFailed("report", m.Trouble.AWAY, attempt_id=attempt_id, number=number),
-                )
-            case m.Exit():
-                self.kill()
-                self.restart_later()
+    def start_task(self, grant: Grant) -> SimTask:
+        return SimTask(self.scene, self, grant)
 
-    def _with(self, attempt_id: str, do: Callable[[SimTask], None]) -> None:
-        if task := self.tasks.get(attempt_id):
-            do(task)
+    def exit(self, _: m.Exit) -> None:
+        self.kill()
+        self.restart_later()
+
+    def note(self, _: m.Note) -> None:
+        return
+
+    def broken(self, _: m.CallFailed, error: Exception) -> m.Event:
+        """It ends the run: nothing of ours may break."""
+        raise error
 
     # calls
-
-    def _call(self, sending: Callable[[], Awaitable[m.Event]], failed: m.CallFailed) -> asyncio.Task[None]:
-        async def send() -> None:
-            try:
-                event = await sending()
-            except errors.FfrtmpError as error:
-                event = msgspec.structs.replace(
-                    failed, trouble=trouble(failed.call, error), detail=error.message, retry_after=None
-                )
-            self.feed(event)
-
-        call = asyncio.ensure_future(send())
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
-        return call
 
     def _ask(self, handler: Callable[[Any], Awaitable[Any]], message: Any, timeout: float, **path: str) -> Any:
         def answer(master: SimMaster) -> Awaitable[Any]:
@@ -191,7 +147,7 @@ class Host:
 
         return self._network.call(self.name, answer, timeout=timeout)
 
-    async def _register(self, incarnation: str) -> m.Event:
+    async def send_register(self, incarnation: str) -> agent.Registered:
         asked = agent.Register(
             name=self.name,
             incarnation=incarnation,
@@ -200,29 +156,26 @@ class Host:
             heartbeat_interval_seconds=10.0,
         )
         view = await self._ask(nodes.register, asked, 10.0)
-        return m.Registered(
-            agent.Registered(
-                id=view.id,
-                name=view.name,
-                heartbeat_interval_seconds=view.heartbeat_interval_seconds,
-                ttl_seconds=view.ttl_seconds,
-            )
+        return agent.Registered(
+            id=view.id,
+            name=view.name,
+            heartbeat_interval_seconds=view.heartbeat_interval_seconds,
+            ttl_seconds=view.ttl_seconds,
         )
 
-    async def _lease(self, node_id: str, request: agent.LeaseRequest) -> m.Event:
-        return m.Leased(
-            request.request_id, await self._ask(work.lease, request, _POLL_TIMEOUT_SECONDS, node_id=node_id)
-        )
+    async def send_lease(self, node_id: str, request: agent.LeaseRequest) -> agent.LeaseReply:
+        reply: agent.LeaseReply = await self._ask(work.lease, request, _POLL_TIMEOUT_SECONDS, node_id=node_id)
+        return reply
 
-    async def _beat(self, number: int, node_id: str, beat: agent.Beat, timeout: float) -> m.Event:
-        return m.BeatAcked(number, await self._ask(nodes.heartbeat, beat, timeout, node_id=node_id))
+    async def send_beat(self, node_id: str, beat: agent.Beat, timeout: float) -> agent.BeatReply:
+        reply: agent.BeatReply = await self._ask(nodes.heartbeat, beat, timeout, node_id=node_id)
+        return reply
 
-    async def _report(self, number: int, attempt_id: str, report: m.Report) -> m.Event:
+    async def send_report(self, attempt_id: str, report: m.Report, timeout: float) -> None:
         handlers = {
             agent.Publish: work.publish,
             agent.Complete: work.complete,
             agent.Fail: work.fail,
             agent.GiveBack: work.give_back,
         }
-        await self._ask(handlers[type(report)], report, 10.0, attempt_id=attempt_id)
-        return m.ReportTaken(number, attempt_id)
+        await self._ask(handlers[type(report)], report, timeout, attempt_id=attempt_id)
