@@ -6,6 +6,7 @@ STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lock wheel bench bench-quick simulate model interleavings crash campaign kill-matrix fleet clean
+.PHONY: help setup demo test check format lock wheel bench bench-quick simulate mutants model interleavings crash campaign kill-matrix clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -55,6 +56,9 @@ bench-quick: $(STAMP) ## a short run of every measurement, which writes nothing
 
 simulate: $(STAMP) ## farms under faults in simulated time: make simulate SEEDS=0-2999
 	$(BIN)/python -m ffrtmp.testing.simulator --seeds $(or $(SEEDS),0-199)
+
+mutants: $(STAMP) ## each deliberate fault is found by what is there for it, writes the report: make mutants, make mutants ONLY=no-fence
+	$(BIN)/python -m ffrtmp.testing.mutation $(if $(ONLY),--only $(ONLY),--report)
 
 crash: $(STAMP) ## kill databases under load: make crash SQLITE=1000 POWER=300 POSTGRES=100
 	$(BIN)/python -m ffrtmp.testing.crash --sqlite $(or $(SQLITE),30) --power $(or $(POWER),0) --postgres $(or $(POSTGRES),0)

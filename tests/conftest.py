@@ -1,5 +1,6 @@
 """What tests of several rooms use: a real PostgreSQL server, and a fresh database on it for each test."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -10,6 +11,20 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
+from ffrtmp.store.sqlite_writer import Writer
+from ffrtmp.testing import launcher, mutants
+from ffrtmp.testing.mutants import catalog, patches
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With a deliberate fault, when the environment names one (`python -m ffrtmp.testing.mutation`)."""
+    if mutant := os.environ.get(mutants.VARIABLE):
+        put_on = contextlib.ExitStack()
+        catalog.MUTANTS[mutant].apply(put_on)
+        # what SQLite's writing process does is put on there
+        patches.put(put_on, Writer, "command", launcher.WRITER_COMMAND)
+        config.add_cleanup(put_on.close)
 
 
 @pytest.fixture(scope="session")

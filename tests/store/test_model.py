@@ -6,18 +6,16 @@
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from ffrtmp.domain.states import TaskState
-from ffrtmp.store.ops import graph, people, rows, unit
 from ffrtmp.testing.model.benches import Bench, Postgres, Sqlite
 from ffrtmp.testing.model.machine import Machine
-from ffrtmp.testing.simulator import mutants
+from ffrtmp.testing.mutants import catalog
 
 STEPS = 50
 ASKED = int(os.environ.get("MODEL_EXAMPLES", "0"))
@@ -60,57 +58,18 @@ def test_postgresql_is_as_the_model_says(database: str) -> None:
         _play(bench, ASKED or 12)
 
 
-def _place_lost(was: Callable[..., None]) -> Callable[..., None]:
-    return lambda *about, keep_place: was(*about, keep_place=False)
-
-
-def _paused_in_line(was: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda task, *, held: was(task, held=False if task.state is TaskState.QUEUED else held)
-
-
-def _no_event(was: Callable[..., None]) -> Callable[..., None]:
-    return lambda self, kind, **about: None if kind == "task.ready" else was(self, kind, **about)
-
-
-def _cancels_what_publishes(was: Callable[..., Any]) -> Callable[..., Any]:
-    def cancel(of: unit.Unit, ref: str, by: str) -> Any:
-        found = of.find(ref)
-        before = [] if found is None else found.leases
-        if found is not None:
-            found.leases = [lease for lease in before if lease.state != "publishing"]
-        answer = was(of, ref, by)
-        if found is not None:
-            found.leases = before
-        return answer
-
-    return cancel
-
-
-#: faults of a store, put on from outside
-_FAULTS = {
-    "a task that is given back loses its place": (graph, "make_ready", _place_lost),
-    "a paused job stays in line": (rows, "placement", _paused_in_line),
-    "a task that is ready is not in the history": (unit.Unit, "event", _no_event),
-    "a job that publishes is canceled": (people, "_cancel", _cancels_what_publishes),
-}
-
-
 def _finds_nothing() -> None:
     with _open(Sqlite()) as bench:
         _play(bench, 300, phases=[Phase.generate])
 
 
-@pytest.mark.parametrize("fault", _FAULTS)
-def test_a_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    on, name, make = _FAULTS[fault]
-    monkeypatch.setattr(on, name, make(getattr(on, name)))
-    with pytest.raises((AssertionError, ExceptionGroup)):
-        _finds_nothing()
-
-
 @pytest.mark.parametrize(
-    "name", ["no-renewal", "retries-for-ever", "lease-leaves-ready", "keys-forgotten", "counters-half", "no-place"]
+    "name",
+    [
+        *("no-renewal", "retries-for-ever", "lease-leaves-ready", "keys-forgotten", "counters-half", "no-place"),
+        *("place-lost", "paused-in-line", "ready-untold", "cancel-publishing"),
+    ],
 )
-def test_a_fault_of_the_simulator_is_found(name: str) -> None:
-    with mutants.applied(name), pytest.raises((AssertionError, ExceptionGroup)):
+def test_a_fault_is_found(name: str) -> None:
+    with catalog.applied(name), pytest.raises((AssertionError, ExceptionGroup)):
         _finds_nothing()

@@ -4,7 +4,7 @@
 
 `FFRTMP_TEST_POINTS=DIR`: the program waits at the point that is armed there (`kills.points`) until it is told to go on, or killed.
 `FFRTMP_TEST_ORPHAN_SECONDS=N`: uploads that no job came for are removed after N seconds instead of a day.
-`FFRTMP_TEST_MUTANT=NAME`: with a deliberate fault of `simulator.mutants`.
+`FFRTMP_TEST_MUTANT=NAME`: with a deliberate fault of `testing.mutants`.
 """
 
 import contextlib
@@ -19,11 +19,14 @@ from typing import Any
 import msgspec
 
 from ffrtmp.store.ops import batch as batches
+from ffrtmp.testing import mutants
 
 #: how a process says that it is there, and the file that names the point
 SOCKET, ARMED = "socket", "armed"
 #: of the process that writes a SQLite database: the first argument
 SQLITE_WRITER = "sqlite_process"
+#: how a store in this process is to start that process, so that what is put on is put on there too
+WRITER_COMMAND = (sys.executable, "-P", "-m", "ffrtmp.testing.launcher", SQLITE_WRITER)
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -119,10 +122,10 @@ def _at_each_stage(points: Points) -> None:
 
 
 def main() -> int:
-    if mutant := os.environ.get("FFRTMP_TEST_MUTANT"):
-        from ffrtmp.testing.simulator import mutants
+    if mutant := os.environ.get(mutants.VARIABLE):
+        from ffrtmp.testing.mutants import catalog
 
-        mutants.MUTANTS[mutant].apply(contextlib.ExitStack())
+        catalog.MUTANTS[mutant].apply(contextlib.ExitStack())
     if folder := os.environ.get("FFRTMP_TEST_POINTS"):
         _at_each_stage(Points(Path(folder)))
     if sys.argv[1] == SQLITE_WRITER:
@@ -135,7 +138,7 @@ def main() -> int:
     from ffrtmp.master.loops import sweeps
     from ffrtmp.store.sqlite_writer import Writer
 
-    Writer.command = (sys.executable, "-P", "-m", "ffrtmp.testing.launcher", SQLITE_WRITER)
+    Writer.command = WRITER_COMMAND
     if seconds := os.environ.get("FFRTMP_TEST_ORPHAN_SECONDS"):
         vars(sweeps)["_ORPHAN_SECONDS"] = float(seconds)
     return cli.main()

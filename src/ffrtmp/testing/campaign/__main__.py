@@ -24,7 +24,8 @@ from ffrtmp.testing.campaign import report, world
 from ffrtmp.testing.campaign.faults import Faults
 from ffrtmp.testing.campaign.plan import Plan
 from ffrtmp.testing.deployment import DATABASES, LAUNCHER, Layout
-from ffrtmp.testing.simulator.mutants import MUTANTS
+from ffrtmp.testing.mutants import VARIABLE
+from ffrtmp.testing.mutants.catalog import MUTANTS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +69,7 @@ def plan(arguments: Sequence[str] | None = None) -> tuple[Plan, argparse.Namespa
         lease_seconds=asked.lease,
         stop_grace_seconds=3.0,
         launcher=LAUNCHER if asked.mutant else (),
-        env={"FFRTMP_TEST_MUTANT": asked.mutant} if asked.mutant else {},
+        env={VARIABLE: asked.mutant} if asked.mutant else {},
     )
     kinds = tuple(filter(None, asked.only.split(",")))
     known = {name[1:] for name, value in vars(Faults).items() if inspect.iscoroutinefunction(value)}

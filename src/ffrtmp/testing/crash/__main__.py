@@ -21,7 +21,7 @@ from typing import Any
 
 from ffrtmp.testing.crash import postgres, power, sqlite
 from ffrtmp.testing.crash.outcome import Outcome, markdown
-from ffrtmp.testing.simulator.__main__ import quiet
+from ffrtmp.testing.simulator.run import quiet
 
 _SAID_EVERY_SECONDS = 10.0
 

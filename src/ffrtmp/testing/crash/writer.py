@@ -4,12 +4,15 @@
 which the checks must find.
 """
 
+import contextlib
+import os
 import sqlite3
 import sys
 from pathlib import Path
 
 from ffrtmp.store import sqlite_file, sqlite_process
 from ffrtmp.store.sqlite_writer import Writer
+from ffrtmp.testing import mutants
 
 _PAGES = 96
 
@@ -20,6 +23,10 @@ class EagerWriter(Writer):
 
 def main() -> None:
     synchronous = sys.argv.pop(1)
+    if mutant := os.environ.get(mutants.VARIABLE):
+        from ffrtmp.testing.mutants import catalog
+
+        catalog.MUTANTS[mutant].apply(contextlib.ExitStack())
     whole = sqlite_file.for_writing
 
     def for_writing(path: Path) -> sqlite3.Connection:

@@ -1,90 +1,87 @@
-"""python -m ffrtmp.testing.simulator [--seeds A-B] [--jobs N] [--trace]: run farms under faults and check what must hold.
+"""Run farms under faults in simulated time, each from a seed, and check what must hold.
 
-A seed that fails is shrunk: the fewest kinds of faults and jobs with which it still fails, and the command that repeats it.
+Of the first seed that fails the smallest run is looked for that fails in the same way: the fewest kinds of faults, jobs and
+machines, then the fewest faults; the command that repeats it is printed. The exit status is 1 when a seed failed.
+
+examples:
+  python -m ffrtmp.testing.simulator --seeds 0-2999
+  python -m ffrtmp.testing.simulator --seeds 17 --trace
+  python -m ffrtmp.testing.simulator --seeds 0-19 --jobs 200 --faults kill_agent,drop
+  python -m ffrtmp.testing.simulator --seeds 0-19 --mutant no-fence
 """
 
 import argparse
 import concurrent.futures
-import logging
+import itertools
 import os
 import sys
 import time
+from collections.abc import Sequence
 
-import structlog
-
-from ffrtmp.testing.simulator import loop, mutants, plan
-from ffrtmp.testing.simulator.invariants import broken
-from ffrtmp.testing.simulator.world import World
+from ffrtmp.testing.simulator import options, run, shrink
+from ffrtmp.testing.simulator.plan import Plan
 
 
-class Outcome:
-    def __init__(self, world: World, violations: list[str]) -> None:
-        self.violations = violations
-        self.lines = world.history.lines
-        self.faults = world.history.faults
-        self.attempts = len(world.history.runs)
-        self.published = len(world.history.published)
+def _one(plan: Plan) -> tuple[list[str], int, int]:
+    outcome = run.simulate(plan)
+    return outcome.violations, outcome.faults, outcome.attempts
 
 
-def simulate(chosen: plan.Plan) -> Outcome:
-    """One run. What is wrong with it is in the outcome."""
-    with mutants.applied(chosen.mutant):
-        return _simulate(chosen)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ffrtmp.testing.simulator",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seeds", type=options.seeds, default=range(100), help="FIRST-LAST, or one (default: 0-99)")
+    parser.add_argument(
+        "--processes", type=options.count, default=os.cpu_count() or 1, help="(default: one for each core)"
+    )
+    parser.add_argument("--trace", action="store_true", help="run the first seed here and print all that happened")
+    parser.add_argument(
+        "--shrink", type=int, default=300, metavar="RUNS", help="at most so many; 0: not (default: 300)"
+    )
+    options.add(parser)
+    return parser
 
 
-def _simulate(chosen: plan.Plan) -> Outcome:
-
-    async def play() -> Outcome:
-        world = World(chosen)
-        try:
-            await world.run()
-        except Exception as error:  # noqa: BLE001 - whatever ends a run is what is wrong with it
-            return Outcome(world, [f"{type(error).__name__}: {error}"])
-        try:
-            return Outcome(world, broken(world))
-        finally:
-            world.database.close()
-
-    return loop.run(play)
-
-
-def quiet() -> None:
-    """The programs' own logs would be longer than the runs."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-
-
-def _one(seed: int, jobs: int, mutant: str = "") -> tuple[int, list[str], int, int]:
-    quiet()
-    outcome = simulate(plan.from_seed(seed, jobs=jobs, mutant=mutant))
-    return seed, outcome.violations, outcome.faults, outcome.attempts
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m ffrtmp.testing.simulator", description=__doc__)
-    parser.add_argument("--seeds", default="0-99", help="first-last (default: 0-99)")
-    parser.add_argument("--jobs", type=int, default=60, help="jobs in each run (default: 60)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--trace", action="store_true", help="run one seed here and print what happened")
-    asked = parser.parse_args()
-    first, _, last = asked.seeds.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = _parser().parse_args(arguments)
+    run.quiet()
     if asked.trace:
-        quiet()
-        outcome = simulate(plan.from_seed(seeds[0], jobs=asked.jobs))
-        print("\n".join([*outcome.lines, *outcome.violations]))
+        outcome = run.simulate(options.chosen(asked, asked.seeds[0]), tell=True)
+        print("\n".join(outcome.told))
         return 1 if outcome.violations else 0
-    began, failed, faults, attempts = time.monotonic(), [], 0, 0
-    with concurrent.futures.ProcessPoolExecutor(asked.processes) as pool:
-        for seed, violations, hurt, tried in pool.map(_one, seeds, [asked.jobs] * len(seeds), chunksize=4):
+    began, faults, attempts = time.monotonic(), 0, 0
+    failed: list[tuple[Plan, str]] = []
+    plans = [options.chosen(asked, seed) for seed in asked.seeds]
+    with concurrent.futures.ProcessPoolExecutor(asked.processes, initializer=run.quiet) as pool:
+        for plan, (violations, hurt, tried) in zip(plans, pool.map(_one, plans, chunksize=4), strict=True):
             faults, attempts = faults + hurt, attempts + tried
             if violations:
-                failed.append(seed)
-                print(f"seed {seed}: {violations[0]} ({len(violations)} in all)", flush=True)
+                failed.append((plan, violations[0]))
+                print(f"seed {plan.seed}: {violations[0]} ({len(violations)} in all)", flush=True)
     print(
-        f"{len(seeds)} seeds, {len(seeds) * asked.jobs} jobs, {attempts} attempts, {faults} faults, "
+        f"{len(plans)} seeds, {len(plans) * asked.jobs} jobs, {attempts} attempts, {faults} faults, "
         f"{len(failed)} seeds failed, {time.monotonic() - began:.0f} s"
     )
+    for plan, violation in itertools.islice(failed, 1 if asked.shrink else 0):
+        print(_smallest(plan, violation, asked.shrink))
     return 1 if failed else 0
+
+
+def _smallest(plan: Plan, violation: str, most_runs: int) -> str:
+    """What is left of it, and how to see it."""
+    small = shrink.shrink(plan, violation, most_runs=most_runs)
+    of = small.plan
+    return "\n".join(
+        [
+            f"seed {plan.seed} made smaller in {small.runs} runs: jobs {of.jobs}, masters {of.masters}, agents {of.agents},"
+            f" slots {of.slots}, kinds of faults: {', '.join(sorted(of.faults)) or 'none'}, faults that strike: {small.strikes}",
+            small.violation,
+            f"repeat it: {' '.join(['python -m ffrtmp.testing.simulator', *options.arguments(of)])} --trace",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """What happens to the machines while there are faults."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from ffrtmp.domain import errors
 from ffrtmp.master.api import nodes
+from ffrtmp.testing.simulator.history import Order
 from ffrtmp.testing.simulator.host import Host
 from ffrtmp.testing.simulator.master import SimMaster
-from ffrtmp.testing.simulator.network import Network
+from ffrtmp.testing.simulator.network import STRAY_SECONDS, Network
 from ffrtmp.testing.simulator.scene import Scene
 
 
@@ -18,10 +20,12 @@ class Faults:
         self._network = network
         self._masters = masters
         self._hosts = hosts
+        self._dice = scene.dice("machines")
+        self._drained: dict[str, None] = {}  #: nodes that ever were, by id
 
     async def run(self) -> None:
         """One after another until the horizon."""
-        scene, rng = self._scene, self._scene.rng
+        scene = self._scene
         kinds = {
             "partition": self._partition,
             "kill_agent": self._kill_agent,
@@ -30,54 +34,66 @@ class Faults:
             "kill_master": self._kill_master,
             "drain": self._drain,
         }
-        chosen = [act for name, act in kinds.items() if scene.plan.has(name)]
-        while not scene.settling:
-            await asyncio.sleep(rng.expovariate(1 / 5))
-            if chosen and not scene.settling:
-                await rng.choice(chosen)()
+        chosen = [name for name in kinds if scene.plan.has(name)]
+        for number in itertools.count():
+            # of each alone: when one is left out, the others stay as they are
+            self._dice = scene.dice("machines", number)
+            await asyncio.sleep(self._dice.expovariate(1 / 5))
+            if scene.settling:
+                break
+            if chosen and scene.strikes(name := self._dice.choice(chosen)):
+                await kinds[name]()
+        if self._drained:
+            # a copy of a drain may have come after its end
+            await asyncio.sleep(STRAY_SECONDS)
+            for node_id in self._drained:
+                await self._switch(node_id, b"on=false")
 
     def _note(self, text: str) -> None:
         self._scene.history.fault(self._scene.now, text)
 
     async def _partition(self) -> None:
-        host, seconds = self._scene.rng.choice(self._hosts), self._scene.rng.uniform(1.0, 90.0)
+        host, seconds = self._dice.choice(self._hosts), self._dice.uniform(1.0, 90.0)
         self._note(f"{host.name} is cut off for {seconds:.1f} s")
-        self._network.cut(host.name, self._scene.now + seconds)
+        self._network.cut(host.name, self._scene.now + seconds, told=self._dice.random() < 0.5)
 
     async def _kill_agent(self) -> None:
-        host = self._scene.rng.choice(self._hosts)
+        host = self._dice.choice(self._hosts)
         if host.up:
             self._note(f"kill -9 {host.name}")
             host.kill()
             host.restart_later()
 
     async def _freeze_agent(self) -> None:
-        host, seconds = self._scene.rng.choice(self._hosts), self._scene.rng.uniform(1.0, 60.0)
+        host, seconds = self._dice.choice(self._hosts), self._dice.uniform(1.0, 60.0)
         self._note(f"{host.name} stands still for {seconds:.1f} s")
         host.freeze(seconds)
 
     async def _stop_agent(self) -> None:
-        host = self._scene.rng.choice(self._hosts)
+        host = self._dice.choice(self._hosts)
         if host.up:
             self._note(f"{host.name} is asked to stop")
-            host.stop(self._scene.rng.uniform(0.0, 30.0))
+            host.stop(self._dice.uniform(0.0, 30.0))
 
     async def _kill_master(self) -> None:
-        master = self._scene.rng.choice(self._masters)
+        master = self._dice.choice(self._masters)
         if master.up:
             self._note(f"kill -9 {master.name}")
             master.kill()
-            await asyncio.sleep(self._scene.rng.uniform(0.1, 20.0))
+            await asyncio.sleep(self._dice.uniform(0.1, 20.0))
             await master.start()
 
     async def _drain(self) -> None:
-        host = self._scene.rng.choice(self._hosts)
+        host = self._dice.choice(self._hosts)
         found = self._scene.database.rows(f"SELECT id FROM nodes WHERE name = '{host.name}' AND removed_at IS NULL")  # noqa: S608
         if not found:
             return
         self._note(f"{host.name} is drained for a while")
+        self._drained[found[0][0]] = None
         await self._switch(found[0][0], b"")
-        await asyncio.sleep(self._scene.rng.uniform(1.0, 30.0))
+        since = self._scene.now
+        await asyncio.sleep(self._dice.uniform(1.0, 30.0))
+        self._scene.history.drained.append(Order(host.name, since, self._scene.now))
         await self._switch(found[0][0], b"on=false")
 
     async def _switch(self, node_id: str, query: bytes) -> None:

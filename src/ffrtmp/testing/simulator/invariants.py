@@ -1,20 +1,30 @@
-"""What must hold of every run, whatever happened in it (docs/guarantees.md). Each returns what broke it, in words."""
+"""What must hold of every run, whatever happened in it (docs/guarantees.md). Each returns what broke it, in words.
+
+What people asked for is in `orders`, what the event stream told in `told`.
+"""
 
 import itertools
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from ffrtmp.domain import states
-from ffrtmp.domain.job import Result
+from ffrtmp.domain import retry, states
+from ffrtmp.domain.errors import Code, Failure
+from ffrtmp.domain.job import EventKind, Result
 from ffrtmp.domain.states import JobState
+from ffrtmp.testing.simulator import orders, told
 from ffrtmp.testing.simulator.scene import Scene
 
+#: an idle farm's first step with a new job: a long-poll is woken, the lease is committed and answered
+_AT_ONCE_SECONDS = 2.0
 
-def broken(scene: Scene) -> list[str]:
-    """Everything that is wrong with a run that came to its end."""
-    return [f"{check.__name__}: {what}" for check in CHECKS for what in check(scene)]
+
+def broken(scene: Scene, *, at_rest: bool = True) -> list[str]:
+    """Everything that is wrong with a run: the name of the invariant, and what broke it. `at_rest`: it came to its end."""
+    checks = (*ALWAYS, *AT_REST) if at_rest else ALWAYS
+    return [f"{check.__name__}: {what}" for check in checks for what in check(scene)]
 
 
 def acknowledged_jobs_exist(scene: Scene) -> Iterator[str]:
@@ -30,6 +40,12 @@ def one_job_per_key(scene: Scene) -> Iterator[str]:
     for key, jobs in scene.history.acknowledged.items():
         if len(jobs) > 1:
             yield f"{key} was answered with {sorted(jobs)}"
+
+
+def another_body_is_refused(scene: Scene) -> Iterator[str]:
+    """G6: a known key with another body is a mistake, and no answer."""
+    for key in scene.history.taken_wrongly:
+        yield f"{key} was taken with another body too"
 
 
 def one_end(scene: Scene) -> Iterator[str]:
@@ -57,6 +73,11 @@ def published_once(scene: Scene) -> Iterator[str]:
     published: dict[str, list[str]] = defaultdict(list)
     for one in scene.history.published:
         published[one.job_id].append(one.sha256)
+    done = scene.database.rows(
+        "SELECT job_seq, count(*) FROM attempts WHERE state = 'done' GROUP BY 1 HAVING count(*) > 1"
+    )
+    for seq, count in done:
+        yield f"{count} attempts of job {seq} count as its result"
     for job, shas in published.items():
         if len(shas) > 1:
             yield f"{job} was published {len(shas)} times"
@@ -67,10 +88,24 @@ def published_once(scene: Scene) -> Iterator[str]:
     if len(results) != scene.database.rows("SELECT count(*) FROM jobs WHERE state = 'completed'")[0][0]:
         yield "a completed job has no result"
     for job, result in results:
+        if result is None:
+            yield f"{job} completed without a result"
+            continue
         made = msgspec.json.decode(result, type=Result)
+        if made.outputs[0].path is None:
+            continue  # in the artifact store
         file = scene.history.files.get(made.outputs[0].name)
         if file is None or file.sha256 != made.outputs[0].sha256:
             yield f"the result of {job} is not the file that lies there"
+
+
+def not_in_its_own_way(scene: Scene) -> Iterator[str]:
+    """G3: no job fails over a file that an earlier attempt of its own published. (A retry has its parent's output.)"""
+    for job, failure in scene.database.rows(
+        "SELECT id, failure FROM jobs WHERE state = 'failed' AND retry_of IS NULL AND failure IS NOT NULL"
+    ):
+        if msgspec.json.decode(failure, type=Failure).code is Code.OUTPUT_EXISTS:
+            yield f"{job} failed over its own output"
 
 
 def canceled_is_final(scene: Scene) -> Iterator[str]:
@@ -100,6 +135,27 @@ def fenced(scene: Scene) -> Iterator[str]:
                 )
 
 
+_EXPIRED = re.compile(r"its lease ended, ([\d.]+) s ago")
+
+
+def killed_in_time(scene: Scene) -> Iterator[str]:
+    """G4: where a lease could not be renewed, its processes ended before it, unless their machine stood still."""
+    runs = {run.attempt_id: run for run in scene.history.runs if not run.late}
+    for attempt, at, failure in scene.database.rows(
+        "SELECT id, finished_at, failure FROM attempts WHERE state = 'lost'"
+    ):
+        why = msgspec.json.decode(failure, type=Failure)
+        run = runs.get(attempt)
+        if why.code is not Code.LEASE_EXPIRED or run is None:
+            continue
+        ago = _EXPIRED.search(why.message)
+        assert ago is not None, why.message
+        # told with one decimal
+        ended = told.seconds(at) - float(ago[1]) + 0.1
+        if run.until is None or run.until > ended:
+            yield f"{attempt} ran on {run.host} from {run.since:.3f} until {run.until}, its lease ended at {ended:.1f}"
+
+
 def nothing_left(scene: Scene) -> Iterator[str]:
     """No lease, no place in line, no process."""
     for table in ("leases", "ready", "delayed"):
@@ -126,21 +182,52 @@ def counted(scene: Scene) -> Iterator[str]:
 
 
 def poison_stops(scene: Scene) -> Iterator[str]:
-    """G7: three crashes at most, and attempts within the retries."""
-    for job, crashes in scene.database.rows(
-        "SELECT j.id, t.crashes FROM tasks t JOIN jobs j ON j.seq = t.job_seq WHERE t.crashes > 3"
+    """G7: a job takes three agents down at most."""
+    for job, agents in scene.history.taken_down.items():
+        if agents > retry.POISON_CRASHES:
+            yield f"{job} took {agents} agents down"
+    for job, crashes in scene.database.rows("SELECT j.id, t.crashes FROM tasks t JOIN jobs j ON j.seq = t.job_seq"):
+        if crashes > retry.POISON_CRASHES:
+            yield f"{job} crashed {crashes} times"
+
+
+def calm_is_calm(scene: Scene) -> Iterator[str]:
+    """Without faults each job completes at its first attempt, and an idle farm takes one at once."""
+    if scene.plan.faults:
+        return
+    for job, state, attempts in scene.database.rows(
+        "SELECT j.id, j.state, t.attempts FROM jobs j JOIN tasks t ON t.job_seq = j.seq"
+        " WHERE j.state <> 'completed' OR t.attempts <> 1"
     ):
-        yield f"{job} crashed {crashes} times"
+        yield f"{job} is {state} after {attempts} attempts, and nothing was wrong"
+    busy = 0
+    for event in told.events(scene):
+        busy += (event.kind == EventKind.ATTEMPT_ASSIGNED) - (event.kind == EventKind.ATTEMPT_ENDED)
+        if event.kind == EventKind.JOB_SUBMITTED and not busy:
+            begun = [one.since for one in scene.history.runs if one.job_id == event.job_id]
+            if not begun or begun[0] - event.at > _AT_ONCE_SECONDS:
+                yield f"{event.job_id} waited until {begun}, submitted at {event.at:.3f} to a farm that was idle"
 
 
-CHECKS = (
+Check = Callable[[Scene], Iterator[str]]
+#: of any run at any time
+ALWAYS: tuple[Check, ...] = (
     acknowledged_jobs_exist,
     one_job_per_key,
-    one_end,
+    another_body_is_refused,
     published_once,
+    not_in_its_own_way,
     canceled_is_final,
+    orders.canceled_ends_soon,
+    orders.paused_rests,
+    orders.drained_rests,
+    orders.no_starvation,
     fenced,
-    nothing_left,
-    counted,
+    killed_in_time,
     poison_stops,
+    counted,
+    told.stream_is_whole,
+    told.retries_back_off,
 )
+#: of one that came to its end
+AT_REST: tuple[Check, ...] = (one_end, told.history_is_whole, nothing_left, calm_is_calm)

@@ -35,6 +35,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     horizon_seconds: float  #: faults end here; then everything has to come to its end
     faults: frozenset[str]
     mutant: str = ""
+    settling_seconds: float = 7200.0  #: after the last fault everything must be over in this time
+    happening: frozenset[int] | None = (
+        None  #: of the faults that strike one by one, by their numbers: only these. None: all
+    )
 
     def has(self, fault: str) -> bool:
         return fault in self.faults

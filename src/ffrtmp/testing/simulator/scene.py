@@ -6,8 +6,11 @@ import random
 from collections.abc import Callable
 
 from ffrtmp.testing.simulator.history import History
-from ffrtmp.testing.simulator.plan import Plan
+from ffrtmp.testing.simulator.plan import FAULTS, Plan
 from ffrtmp.testing.simulator.store import Database
+
+#: of a head start in the queue
+SECONDS_TO_A_MINUTE = 0.5
 
 
 class Scene:
@@ -17,7 +20,8 @@ class Scene:
         self.rng = random.Random(plan.seed)
         self.history = History()
         self.database = Database(random.Random(self.rng.random()))
-        self._scripts: dict[str, str] = {}
+        self.strikes_made = 0  #: faults that happen one by one, with those that the plan leaves out
+        self._strikes = {fault: self.dice(fault) for fault in FAULTS}
 
     @property
     def now(self) -> float:
@@ -34,20 +38,29 @@ class Scene:
         """Whether this fault happens now: only those of the plan, and only before its horizon."""
         return self.plan.has(fault) and not self.settling
 
+    def dice(self, *about: object) -> random.Random:
+        """Of one thing alone: what is left out elsewhere does not change how they fall."""
+        return random.Random("/".join(map(str, (self.plan.seed, *about))))
+
+    def strikes(self, fault: str, chance: float = 1.0) -> bool:
+        """Whether this fault happens now, by chance. They are numbered: a plan may leave out some of them."""
+        if not self.unkind(fault) or (chance < 1.0 and self._strikes[fault].random() >= chance):
+            return False
+        self.strikes_made += 1
+        return self.plan.happening is None or self.strikes_made in self.plan.happening
+
     def commit_seconds(self) -> float:
-        if self.unkind("slow_disk") and self.rng.random() < 0.02:
+        if self.strikes("slow_disk", 0.02):
             return self.rng.uniform(0.5, 4.0)
         return self.rng.uniform(0.0005, 0.01)
 
-    def job_seconds(self) -> float:
+    def job_seconds(self, dice: random.Random) -> float:
         """Most are short, some outlast a lease."""
-        return 0.5 * math.pow(80.0, self.rng.random())
+        return 0.5 * math.pow(80.0, dice.random())
 
-    def script(self, job_id: str) -> str:
+    def script(self, job: int) -> str:
         """What is wrong with a job, the same for each of its attempts."""
-        if job_id not in self._scripts:
-            chance = self.rng.random()
-            found = "poison" if chance < 0.03 else "fails" if chance < 0.2 else "fine"
-            asked = {"poison": "poison", "fails": "failures"}.get(found)
-            self._scripts[job_id] = found if asked is None or self.plan.has(asked) else "fine"
-        return self._scripts[job_id]
+        chance = self.dice("job", job).random()
+        found = "poison" if chance < 0.03 else "fails" if chance < 0.2 else "fine"
+        asked = {"poison": "poison", "fails": "failures"}.get(found)
+        return found if asked is None or self.plan.has(asked) else "fine"

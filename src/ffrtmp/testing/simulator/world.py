@@ -14,9 +14,6 @@ from ffrtmp.testing.simulator.plan import Plan
 from ffrtmp.testing.simulator.scene import Scene
 from ffrtmp.testing.simulator.users import Users
 
-#: after the last fault everything must be over in this time: retries back off for minutes, leases end, jobs wait for a slot
-_SETTLING_SECONDS = 2 * 3600.0
-
 
 class World(Scene):
     def __init__(self, plan: Plan) -> None:
@@ -59,7 +56,7 @@ class World(Scene):
             context.new_id, attempts.new_attempt_id = before
 
     async def _settle(self) -> None:
-        until = self.now + _SETTLING_SECONDS
+        until = self.now + self.plan.settling_seconds
         while self.now < until:
             for host in self.hosts:
                 if not host.up:
