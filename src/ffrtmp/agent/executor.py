@@ -28,7 +28,7 @@ T = TypeVar("T", bound=Task)
 class Executor(abc.ABC, Generic[T]):
     def __init__(self) -> None:
         self.tasks: dict[str, T] = {}  #: by attempt
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], None] = {}  #: under way, in their order
         self._poll: asyncio.Task[None] | None = None
 
     @abc.abstractmethod
@@ -117,8 +117,8 @@ class Executor(abc.ABC, Generic[T]):
             self.feed(event)
 
         call = asyncio.create_task(send(), name=failed.call)
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        self._calls[call] = None
+        call.add_done_callback(self._calls.pop)
         return call
 
     async def _register(self, incarnation: str) -> m.Event:

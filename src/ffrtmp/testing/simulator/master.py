@@ -56,7 +56,8 @@ class SimMaster:
         self.name = name
         self.up = False
         self._scene = scene
-        self._tasks: set[asyncio.Task[Any]] = set()
+        #: in their order, which a set of them does not keep: a kill ends them in the same order each time
+        self._tasks: dict[asyncio.Task[Any], None] = {}
 
     async def start(self) -> None:
         plan, scene = self._scene.plan, self._scene
@@ -85,8 +86,8 @@ class SimMaster:
         return work
 
     def _keep(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
         return task
 
     def kill(self) -> None:
