@@ -24,7 +24,7 @@ demo: $(STAMP) ## start a master and two agents, transcode a real clip, show wha
 	@$(BIN)/python tools/demo.py
 
 test: $(STAMP) ## build the wheel and run every test against it
-	@tools/test.sh
+	@tools/test.sh -q -n 3 --dist worksteal
 
 check: $(STAMP) ## the quality gate: ruff, mypy, import-linter, file sizes
 	$(BIN)/ruff format --check src tests bench tools
