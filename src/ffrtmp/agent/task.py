@@ -405,7 +405,7 @@ class Task:
         """What an earlier attempt renamed into place before it could say so, if that is still there, byte for byte."""
         found = None
         for prior in self._grant.prior_publications:
-            if prior.path == str(output) and local.holds(output, prior.size_bytes, prior.sha256, stop):
+            if prior.path == str(output) and local.adopt(output, prior.size_bytes, prior.sha256, stop):
                 found = prior
         if found is None and not self._spec.overwrite and output.exists():
             raise TaskError(Code.OUTPUT_EXISTS, f"The output {output} exists already.")

@@ -4,6 +4,7 @@ A path that a user gives is resolved with all its links and must then lie under 
 place and renamed, so that a reader sees the old state or the whole new file.
 """
 
+import contextlib
 import ctypes
 import enum
 import errno
@@ -107,8 +108,8 @@ def publish(stage: Path, output: Path, *, overwrite: bool, may: Callable[[], boo
     """Make `stage` durable, then give it its name. Blocks for as long as the disk takes. False: nothing was published.
 
     `may` is asked in the last instant before the rename, from this thread, and once more after it: a machine that stood still
-    between the two wakes up late, and what it renamed then is taken back. (A file system that cannot exchange two names, such as
-    NFS, cannot take back where something was replaced.)
+    between the two wakes up late, and what it renamed then is taken back, unless another attempt adopted it meanwhile. (A file
+    system that cannot exchange two names, such as NFS, cannot take back where something was replaced.)
 
     Raises TaskError: output_exists when something took the name meanwhile, disk_full, transfer_failed.
     """
@@ -116,10 +117,10 @@ def publish(stage: Path, output: Path, *, overwrite: bool, may: Callable[[], boo
         _sync(stage)
         if not may():
             return False
-        ours = stage.lstat().st_ino
+        ours = _identity(stage)
         before = _rename_over(stage, output) if overwrite else _rename_new(stage, output)
         late = not may()
-        if late and before is not _Before.REPLACED and output.lstat().st_ino == ours:
+        if late and before is not _Before.REPLACED and _identity(output) == ours:
             _take_back(stage, output, before)
         elif before is _Before.EXCHANGED:
             stage.unlink()
@@ -148,6 +149,20 @@ def holds(path: Path, size_bytes: int, sha256: str, stop: threading.Event | None
     try:
         found = path.lstat()
         return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes and sha256_file(path, stop) == sha256
+    except OSError:
+        return False
+
+
+def adopt(path: Path, size_bytes: int, sha256: str, stop: threading.Event | None = None) -> bool:
+    """Take over what another attempt renamed into place, if `path` holds exactly that. From a True on it stays: the other one does
+    not take it back when it wakes up late, since it sees another time of writing than it left."""
+    if not holds(path, size_bytes, sha256, stop):
+        return False
+    try:
+        inode = path.lstat().st_ino
+        with contextlib.suppress(PermissionError):  # it belongs to an agent that runs as another user
+            os.utime(path, follow_symlinks=False)
+        return path.lstat().st_ino == inode
     except OSError:
         return False
 
@@ -217,6 +232,15 @@ def _renameat2() -> Callable[..., int] | None:
         return None
     function.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
     return function
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Of a file, until somebody writes to it or adopts it. None: it is gone."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 class _Before(enum.Enum):

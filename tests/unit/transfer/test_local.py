@@ -198,6 +198,25 @@ def test_a_rename_that_came_late_is_taken_back(root: Path, name: str, overwrite:
     assert stage.read_text() == "new"
 
 
+@pytest.mark.parametrize("name", ["new.mp4", "clip.mp4"])
+def test_what_another_attempt_adopted_meanwhile_is_not_taken_back(root: Path, name: str) -> None:
+    """As on a machine that stood still after the rename, longer than its lease."""
+    stage, output = root / ".stage", root / name
+    stage.write_text("new")
+    os.utime(stage, (1, 1))
+    digest = hashlib.sha256(b"new").hexdigest()
+    asked: list[bool] = []
+
+    def may() -> bool:
+        asked.append(output.exists() and local.adopt(output, 3, digest))
+        return len(asked) == 1
+
+    assert not local.publish(stage, output, overwrite=name == "clip.mp4", may=may)
+    assert asked == [False, True]
+    assert output.read_text() == "new"
+    assert not stage.exists()
+
+
 def test_what_another_put_there_meanwhile_is_not_taken_back(root: Path) -> None:
     stage, output = root / ".stage", root / "new.mp4"
     stage.write_text("new")
