@@ -16,6 +16,8 @@ from ffrtmp.media.tools import Tools
 _PASSLOG = "ffmpeg2pass"
 #: more packets may wait for the other stream than by default: sound may start long before the picture
 _MUXING_QUEUE = "4096"
+#: at SIGTERM FFmpeg first encodes what it has read (seconds with x264's slow presets), into a file that nobody will have
+_STOP_GRACE_SECONDS = 0.5
 
 
 def build(
@@ -87,6 +89,7 @@ class _Job:
                 stall_seconds=limits.stall_seconds,
                 disk_bytes=limits.max_disk_bytes,
                 watch=(self._scratch, self._output),
+                stop_grace_seconds=_STOP_GRACE_SECONDS,
             ),
             reads=(self._input,) if self._input else (),
             writes=(self._scratch, self._output.parent),

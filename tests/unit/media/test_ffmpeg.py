@@ -309,6 +309,7 @@ def test_limits_and_paths_are_data():
     limits = Limits(timeout_seconds=60.0, stall_seconds=30.0, max_disk_bytes=1_000_000)
     [command] = build(spec(codec=Codec.AV1, limits=limits), "libsvtav1", None, SOURCE)
     assert command.limits.wall_seconds == 60.0
+    assert command.limits.stop_grace_seconds <= 1, "a canceled job would go on for as long"
     assert command.limits.stall_seconds == 30.0
     assert command.limits.disk_bytes == 1_000_000
     assert command.limits.watch == (Path("/scratch"), Path("/out/.stage"))
