@@ -5,8 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock wheel bench bench-quick simulate model interleavings crash campaign kill-matrix fleet clean
-.PHONY: help setup demo test check format lock wheel bench bench-quick simulate mutants model interleavings crash campaign kill-matrix clean
+.PHONY: help setup demo test check format lock wheel bench bench-quick simulate mutants model interleavings crash campaign kill-matrix fleet evidence clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -54,14 +53,14 @@ bench: $(STAMP) ## measure, and write docs/benchmarks.md
 bench-quick: $(STAMP) ## a short run of every measurement, which writes nothing
 	$(BIN)/python -m bench --quick
 
-simulate: $(STAMP) ## farms under faults in simulated time: make simulate SEEDS=0-2999
-	$(BIN)/python -m ffrtmp.testing.simulator --seeds $(or $(SEEDS),0-199)
+simulate: $(STAMP) ## farms under faults in simulated time: make simulate SEEDS=0-2999 REPORT=yes
+	$(BIN)/python -m ffrtmp.testing.simulator --seeds $(or $(SEEDS),0-199) $(if $(REPORT),--report)
 
 mutants: $(STAMP) ## each deliberate fault is found by what is there for it, writes the report: make mutants, make mutants ONLY=no-fence
 	$(BIN)/python -m ffrtmp.testing.mutation $(if $(ONLY),--only $(ONLY),--report)
 
-crash: $(STAMP) ## kill databases under load: make crash SQLITE=1000 POWER=300 POSTGRES=100
-	$(BIN)/python -m ffrtmp.testing.crash --sqlite $(or $(SQLITE),30) --power $(or $(POWER),0) --postgres $(or $(POSTGRES),0)
+crash: $(STAMP) ## kill databases under load, writes the report: make crash SQLITE=1000 POWER=300 POSTGRES=100
+	$(BIN)/python -m ffrtmp.testing.crash --sqlite $(or $(SQLITE),30) --power $(or $(POWER),0) --postgres $(or $(POSTGRES),0) --report
 
 model: $(STAMP) ## the store against its model, on both databases: make model EXAMPLES=1000
 	MODEL_EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest -q tests/store/test_model.py -k as_the_model_says
@@ -79,6 +78,18 @@ kill-matrix: $(STAMP) ## kill -9 at each point of each transition, writes the re
 fleet: $(STAMP) ## thousands of simulated agents on one master, writes the report: make fleet AGENTS=5000 MINUTES=10 DB=sqlite
 	$(BIN)/python -m ffrtmp.testing.fleet --agents $(or $(AGENTS),5000) --minutes $(or $(MINUTES),10) \
 	  --db $(or $(DB),sqlite) --report
+
+evidence: ## everything that docs/reliability-report.md tells, one after another; most of a day
+	$(MAKE) mutants
+	$(MAKE) model EXAMPLES=1000
+	$(MAKE) interleavings
+	$(MAKE) crash SQLITE=1000 POWER=300 POSTGRES=100
+	$(MAKE) kill-matrix DB=sqlite
+	$(MAKE) kill-matrix DB=postgres
+	$(MAKE) campaign DB=sqlite JOBS=10000 FAULTS=200
+	$(MAKE) campaign DB=postgres JOBS=10000 FAULTS=200
+	$(MAKE) fleet AGENTS=5000 MINUTES=10
+	$(MAKE) simulate SEEDS=0-99999 REPORT=yes
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

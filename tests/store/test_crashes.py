@@ -127,4 +127,7 @@ def test_a_run_is_told_as_a_section() -> None:
     outcome = Outcome(databases=2, seconds=3.4)
     outcome.add("both", 10, [])
     outcome.add("writer", 5, ["lost"])
-    assert markdown({"SQLite": outcome}).splitlines()[-1] == "| SQLite | 2 | 1 both, 1 writer | 2 | 15 | 1 | 3 |"
+    assert (
+        markdown({"SQLite": outcome}, "crash", "abc").splitlines()[-1]
+        == "| SQLite | 2 | 1 both, 1 writer | 2 | 15 | 1 | 3 |"
+    )

@@ -19,10 +19,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffrtmp.testing import programs
-from ffrtmp.testing.campaign import report, world
+from ffrtmp.testing import programs, report
+from ffrtmp.testing.campaign import world
 from ffrtmp.testing.campaign.faults import Faults
 from ffrtmp.testing.campaign.plan import Plan
+from ffrtmp.testing.campaign.report import section
 from ffrtmp.testing.deployment import DATABASES, LAUNCHER, Layout
 from ffrtmp.testing.mutants import VARIABLE
 from ffrtmp.testing.mutants.catalog import MUTANTS
@@ -96,7 +97,7 @@ def main() -> int:
         return 130
     _progress("")
     command = " ".join(["python -m ffrtmp.testing.campaign", *sys.argv[1:]])
-    text = report.section(outcome, command, commit)
+    text = section(outcome, command, commit)
     print(text)
     if asked.report:
         report.put(report.REPORT, f"campaign {chosen.layout.database}", text)

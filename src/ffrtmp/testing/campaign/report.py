@@ -1,20 +1,9 @@
 """What a campaign found, as a section of docs/reliability-report.md."""
 
-import datetime
-import os
-import platform
-import re
-import subprocess
-from pathlib import Path
-
+from ffrtmp.testing import report
 from ffrtmp.testing.campaign.history import History, Recovery, middle
 from ffrtmp.testing.campaign.world import Outcome
 
-REPORT = Path("docs/reliability-report.md")
-_TITLE = """# Reliability report
-
-What the commands of [testing.md](testing.md) found when they were last run. Each writes its own section.
-"""
 #: over the lease time, what a killed agent's job may take to run again (docs/guarantees.md)
 _ALLOWED_SECONDS = 5.0
 
@@ -27,7 +16,7 @@ def section(outcome: Outcome, command: str, commit: str) -> str:
     lines = [
         f"## Campaign on {'PostgreSQL' if layout.database == 'postgres' else 'SQLite'}",
         "",
-        *where(command, commit),
+        *report.where(command, commit),
         "",
         f"{layout.masters} {'master' if layout.masters == 1 else 'masters'}, {layout.agents} agents with"
         f" {layout.slots} {'slot' if layout.slots == 1 else 'slots'} each, lease time {layout.lease_seconds:g} s, seed {plan.seed}."
@@ -47,16 +36,6 @@ def section(outcome: Outcome, command: str, commit: str) -> str:
         *(f"| {verdict.name} | {verdict.says} | {len(verdict.broken)} |" for verdict in outcome.verdicts),
     ]
     return "\n".join(lines) + "\n"
-
-
-def where(command: str, commit: str) -> list[str]:
-    """Commit, date, machine and command. `commit`: when the run began."""
-    return [
-        f"`{command}`",
-        "",
-        f"Commit {commit}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {os.cpu_count()} cores, Linux"
-        f" {platform.release().partition('-')[0]}, Python {platform.python_version()}.",
-    ]
 
 
 def _recoveries(history: History, lease_seconds: float) -> list[str]:
@@ -95,19 +74,3 @@ def _by_themselves(history: History) -> list[str]:
     names = {"m": "masters", "a": "agents"}
     told = ", ".join(f"{names[kind]} {count} times" for kind, count in sorted(history.ended_by_itself.items()))
     return ["", f"Programs that ended by themselves and were started again, as a supervisor does: {told}."]
-
-
-def put(path: Path, name: str, text: str) -> None:
-    """Replaces the section of that name, or adds it."""
-    before = path.read_text() if path.exists() else _TITLE
-    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    whole = f"{begin}\n{text}{end}\n"
-    found = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}\n", re.DOTALL)
-    path.write_text(found.sub(lambda _: whole, before) if found.search(before) else f"{before}\n{whole}")
-
-
-def commit() -> str:
-    """To be asked before a run: it may be another one at its end."""
-    told = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run(["git", "status", "--porcelain", "src"], capture_output=True, text=True, check=False)
-    return (told.stdout.strip() or "unknown") + (" with changes" if changed.stdout.strip() else "")

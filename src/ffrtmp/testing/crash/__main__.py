@@ -5,7 +5,8 @@
   python -m ffrtmp.testing.crash --postgres 100            immediate stops of a PostgreSQL, and kill -9 of its processes
   python -m ffrtmp.testing.crash --sqlite 1 --seed 7 --keep /tmp/crash
 
-Prints a Markdown section at the end. The exit status is 1 when anything was lost, doubled or inconsistent.
+Prints a Markdown section at the end, and with --report writes it to docs/reliability-report.md. The exit status is 1 when anything
+was lost, doubled or inconsistent.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+from ffrtmp.testing import report
 from ffrtmp.testing.crash import postgres, power, sqlite
 from ffrtmp.testing.crash.outcome import Outcome, markdown
 from ffrtmp.testing.simulator.run import quiet
@@ -38,10 +40,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of what is random (default: 0); the moments vary anyway")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="SQLite databases at a time")
     parser.add_argument("--keep", type=Path, help="a directory for the SQLite databases, which stay there")
+    parser.add_argument("--report", action="store_true", help=f"write the section of {report.REPORT}")
     asked = parser.parse_args()
     if not (asked.sqlite or asked.power or asked.postgres):
         parser.error("say what is to be crashed: --sqlite N, --power N, --postgres N")
     quiet()
+    commit = report.commit()
     outcomes: dict[str, Outcome] = {}
     with _folder(asked.keep) as folder:
         if asked.sqlite:
@@ -55,7 +59,10 @@ def main() -> int:
         if asked.postgres:
             outcomes["PostgreSQL, two stores"] = _timed(postgres.stops(asked.postgres, asked.seed, _progress()))
     wrong = [one for outcome in outcomes.values() for one in outcome.violations]
-    print("\n".join([markdown(outcomes), *wrong]))
+    text = markdown(outcomes, " ".join(["python -m ffrtmp.testing.crash", *sys.argv[1:]]), commit)
+    print("\n".join([text, *wrong]))
+    if asked.report:
+        report.put(report.REPORT, "crashes", text)
     return 1 if wrong else 0
 
 

@@ -4,6 +4,8 @@ from collections import Counter
 
 import msgspec
 
+from ffrtmp.testing import report
+
 
 class Outcome(msgspec.Struct):
     crashes: Counter[str] = msgspec.field(default_factory=Counter)  #: by how it was done
@@ -18,10 +20,12 @@ class Outcome(msgspec.Struct):
         self.violations += violations
 
 
-def markdown(outcomes: dict[str, Outcome]) -> str:
+def markdown(outcomes: dict[str, Outcome], command: str, commit: str) -> str:
     """A section for the report of what was tested."""
     lines = [
         "## Database crashes",
+        "",
+        *report.where(command, commit),
         "",
         "| what | times | how | databases | calls acknowledged | violations | seconds |",
         "|---|---:|---|---:|---:|---:|---:|",
@@ -32,4 +36,4 @@ def markdown(outcomes: dict[str, Outcome]) -> str:
             f"| {what} | {one.crashes.total():,} | {hows} | {one.databases} | {one.acknowledged:,} | {len(one.violations)}"
             f" | {one.seconds:.0f} |"
         )
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"

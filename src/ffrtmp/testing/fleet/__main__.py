@@ -20,11 +20,11 @@ from pathlib import Path
 import uvloop
 
 from ffrtmp.telemetry import logs
-from ffrtmp.testing import programs
-from ffrtmp.testing.campaign.report import REPORT, commit, put
+from ffrtmp.testing import programs, report
 from ffrtmp.testing.deployment import DATABASES
 from ffrtmp.testing.fleet import plan as plans
-from ffrtmp.testing.fleet import report, run
+from ffrtmp.testing.fleet import run
+from ffrtmp.testing.fleet.report import checks, section
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"that start and register, at first (default: {usual.agents_per_second:g})",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the agents' jitter (default: 1)")
-    parser.add_argument("--report", action="store_true", help=f"write the section of {REPORT}")
+    parser.add_argument("--report", action="store_true", help=f"write the section of {report.REPORT}")
     return parser
 
 
@@ -89,7 +89,7 @@ def main() -> int:
     chosen, asked = plan()
     logs.configure("error", "text")  # of five thousand agents: what they warn of is counted
     root = Path(tempfile.mkdtemp(prefix="ffrtmp-fleet-"))
-    begun_at = commit()
+    begun_at = report.commit()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             outcome = runner.run(programs.until_sigterm(run.run(chosen, root, _progress)))
@@ -98,11 +98,11 @@ def main() -> int:
         return 130
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    text = report.section(outcome, " ".join(["python -m ffrtmp.testing.fleet", *sys.argv[1:]]), begun_at)
+    text = section(outcome, " ".join(["python -m ffrtmp.testing.fleet", *sys.argv[1:]]), begun_at)
     print(text)
     if asked.report:
-        put(REPORT, f"fleet {chosen.database}", text)
-    broken = [one for one in report.checks(outcome) if not one.holds]
+        report.put(report.REPORT, f"fleet {chosen.database}", text)
+    broken = [one for one in checks(outcome) if not one.holds]
     for one in broken:
         print(f"does not hold: {one.says}; found {one.found}")
     return 1 if broken else 0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ffrtmp.testing.campaign import report
+from ffrtmp.testing import report
 from ffrtmp.testing.fleet.run import Outcome, Sample, percentile
 
 _SHARES = (("median", 0.5), ("90 %", 0.9), ("99 %", 0.99), ("99.9 %", 0.999))

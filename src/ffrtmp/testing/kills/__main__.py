@@ -13,8 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ffrtmp.testing import programs
-from ffrtmp.testing.campaign import report
+from ffrtmp.testing import programs, report
 from ffrtmp.testing.deployment import DATABASES
 from ffrtmp.testing.kills import matrix
 

@@ -12,8 +12,8 @@ import msgspec
 
 from ffrtmp.client.client import Client
 from ffrtmp.domain import errors
-from ffrtmp.testing import deployment, programs
-from ffrtmp.testing.campaign import invariants, report
+from ffrtmp.testing import deployment, programs, report
+from ffrtmp.testing.campaign import invariants
 from ffrtmp.testing.campaign.bystander import Bystander
 from ffrtmp.testing.campaign.evidence import gather
 from ffrtmp.testing.campaign.history import History

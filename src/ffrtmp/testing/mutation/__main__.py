@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from ffrtmp.testing.campaign import report
+from ffrtmp.testing import report
 from ffrtmp.testing.mutants.catalog import MUTANTS
 from ffrtmp.testing.mutants.patches import Simulated
 from ffrtmp.testing.mutation import hunt

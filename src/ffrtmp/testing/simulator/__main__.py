@@ -18,8 +18,10 @@ import sys
 import time
 from collections.abc import Sequence
 
+from ffrtmp.testing import report
 from ffrtmp.testing.simulator import options, run, shrink
 from ffrtmp.testing.simulator.plan import Plan
+from ffrtmp.testing.simulator.section import section
 
 
 def _one(plan: Plan) -> tuple[list[str], int, int]:
@@ -41,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shrink", type=int, default=300, metavar="RUNS", help="at most so many; 0: not (default: 300)"
     )
+    parser.add_argument("--report", action="store_true", help=f"write a line of {report.REPORT}")
     options.add(parser)
     return parser
 
@@ -52,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcome = run.simulate(options.chosen(asked, asked.seeds[0]), tell=True)
         print("\n".join(outcome.told))
         return 1 if outcome.violations else 0
-    began, faults, attempts = time.monotonic(), 0, 0
+    commit, began, faults, attempts = report.commit(), time.monotonic(), 0, 0
     failed: list[tuple[Plan, str]] = []
     plans = [options.chosen(asked, seed) for seed in asked.seeds]
     with concurrent.futures.ProcessPoolExecutor(asked.processes, initializer=run.quiet) as pool:
@@ -65,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{len(plans)} seeds, {len(plans) * asked.jobs} jobs, {attempts} attempts, {faults} faults, "
         f"{len(failed)} seeds failed, {time.monotonic() - began:.0f} s"
     )
+    if asked.report:
+        told = [f"{len(plans) * asked.jobs:,}", f"{attempts:,}", f"{faults:,}", f"{len(failed):,}", commit]
+        report.put(report.REPORT, "simulator", section(asked.seeds, told))
     for plan, violation in itertools.islice(failed, 1 if asked.shrink else 0):
         print(_smallest(plan, violation, asked.shrink))
     return 1 if failed else 0
