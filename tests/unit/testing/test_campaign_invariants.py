@@ -88,9 +88,20 @@ def _half_watched(found: Evidence) -> None:
     found.watched = False
 
 
+def _failed(found: Evidence, code: str, failure_class: str) -> None:
+    failure = views.FailureView(code=code, failure_class=failure_class, message="there", advice="")
+    found.jobs["b"] = _view("b", "failed", failure=failure)
+    found.history.moves["b"][1] = Move(2, "queued", "failed")
+    found.history.told["b"] = {"failed"}
+    found.counted["m0"] = {"completed": 1.0, "failed": 1.0}
+
+
 def _own_file_in_the_way(found: Evidence) -> None:
-    failure = views.FailureView(code="output_exists", failure_class="permanent", message="there", advice="")
-    found.jobs["b"] = _view("b", "canceled", failure=failure)
+    _failed(found, "output_exists", "permanent")
+
+
+def _our_mistake(found: Evidence) -> None:
+    _failed(found, "internal", "crash")
 
 
 def _published_after_cancel(found: Evidence) -> None:
@@ -113,6 +124,11 @@ def _miscounted(found: Evidence) -> None:
     found.counted["m0"]["queued"] = 1.0
 
 
+def test_a_fault_explains_a_failure(evidence: Evidence) -> None:
+    _failed(evidence, "poison", "crash")
+    assert [verdict.broken for verdict in judge(evidence) if verdict.broken] == []
+
+
 def test_all_is_well(evidence: Evidence) -> None:
     assert [(verdict.name, verdict.broken) for verdict in judge(evidence) if verdict.broken] == []
     assert all(verdict.says for verdict in judge(evidence))
@@ -130,7 +146,8 @@ SPOILED = [
     (_other_bytes, "published_once"),
     (_upload_gone, "published_once"),
     (_half_watched, "published_once"),
-    (_own_file_in_the_way, "not_in_its_own_way"),
+    (_own_file_in_the_way, "fails_over_faults_alone"),
+    (_our_mistake, "fails_over_faults_alone"),
     (_published_after_cancel, "canceled_is_final"),
     (_overlap, "fenced"),
     (_tried_for_ever, "poison_stops"),

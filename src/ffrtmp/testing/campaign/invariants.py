@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from ffrtmp.domain.errors import Code, FailureClass
 from ffrtmp.domain.states import JobState
 from ffrtmp.protocol import views
 from ffrtmp.testing.campaign.history import History, is_terminal
@@ -98,11 +99,12 @@ def published_once(evidence: Evidence) -> Iterator[str]:
             yield f"the result of {job} is not the file that lies there: {output.name}"
 
 
-def not_in_its_own_way(evidence: Evidence) -> Iterator[str]:
-    """G3: no job fails over a file that an earlier attempt of its own published."""
+def fails_over_faults_alone(evidence: Evidence) -> Iterator[str]:
+    """G3: media are good and outputs free: no job fails over a file that it published itself, or over a mistake of ours."""
     for job, view in evidence.jobs.items():
-        if view.failure is not None and view.failure.code == "output_exists":
-            yield f"{job}: {view.failure.message}"
+        failure = view.failure if view.state == JobState.FAILED else None
+        if failure and (failure.failure_class == FailureClass.PERMANENT or failure.code == Code.INTERNAL):
+            yield f"{job}: {failure.code}, {failure.message}"
 
 
 def canceled_is_final(evidence: Evidence) -> Iterator[str]:
@@ -147,7 +149,7 @@ CHECKS = (
     answered_rightly,
     one_end,
     published_once,
-    not_in_its_own_way,
+    fails_over_faults_alone,
     canceled_is_final,
     fenced,
     poison_stops,

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ffrtmp.client.client import Client
+from ffrtmp.domain.states import JobState
 from ffrtmp.testing import deployment
 from ffrtmp.testing.campaign import invariants
 from ffrtmp.testing.campaign.bystander import Bystander
@@ -58,7 +59,8 @@ async def run(plan: Plan, root: Path, progress: Callable[[str], None]) -> Outcom
                 await asyncio.wait({looking})
         states: dict[str, int] = {}
         for view in evidence.jobs.values():
-            states[view.state] = states.get(view.state, 0) + 1
+            ended = f"{view.state} over {view.failure.code}" if view.state == JobState.FAILED and view.failure else view.state
+            states[ended] = states.get(ended, 0) + 1
         verdicts = invariants.judge(evidence)
         return Outcome(plan, history, verdicts, states, len(history.attempts), time.monotonic() - began)
     finally:
