@@ -14,19 +14,24 @@ def new_attempt_id() -> str:
     return secrets.token_hex(16)
 
 
-async def lease(master: Master, node_id: str, asked: agent.LeaseRequest, class_ids: tuple[int, ...]) -> list[Grant]:
-    """Up to `free_slots` tasks of these classes, now."""
-    return await master.store.lease(
+async def lease(
+    master: Master, node_id: str, asked: agent.LeaseRequest, class_ids: tuple[int, ...]
+) -> tuple[list[Grant], bool]:
+    """Up to `free_slots` tasks of these classes; and whether they are given now. False: this request had them before, perhaps from
+    another master, and nobody here knows when."""
+    fresh = tuple(new_attempt_id() for _ in range(asked.free_slots))
+    grants = await master.store.lease(
         interface.LeaseCall(
             node_id=node_id,
             incarnation=asked.incarnation,
             request_id=asked.request_id,
             slots=asked.free_slots,
             class_ids=class_ids,
-            attempt_ids=tuple(new_attempt_id() for _ in range(asked.free_slots)),
+            attempt_ids=fresh,
         ),
         assign.choose,
     )
+    return grants, all(grant.attempt_id in fresh for grant in grants)
 
 
 def ended(master: Master, result: interface.AttemptResult) -> agent.AttemptReply:

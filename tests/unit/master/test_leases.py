@@ -11,7 +11,7 @@ import msgspec
 import psutil
 import pytest
 
-from ffrtmp.domain import errors, spec
+from ffrtmp.domain import errors, job, spec
 from ffrtmp.domain.node import Capabilities
 from ffrtmp.master import app, context, dispatch, server
 from ffrtmp.master.api import nodes, work
@@ -96,6 +96,33 @@ async def test_a_lease_counts_from_its_commit_and_not_from_its_answer(
     reply = await work._lease_for(cast(Any, types.SimpleNamespace(master=bench.master)), known.id, asked)
     assert reply.grants
     assert (reply.held_seconds, bench.clock.now) == (0.0, 100.0)
+
+
+async def test_a_grant_that_another_master_gave_under_the_same_request_counts_from_the_request(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent's connection to that master broke, and its client asked here within the same call: it does not know that the lease
+    may be older than this master's look."""
+    known = await bench.world.agent()
+    await bench.world.submit(factories.a_spec(requires=spec.Requires()))
+    await hints.refresh(bench.master)
+    asked = agent.LeaseRequest(incarnation=known.incarnation, request_id="r", free_slots=1, wait_seconds=25)
+    look = bench.store.lease
+    given: list[job.Grant] = []
+
+    async def lease(*arguments: Any) -> list[job.Grant]:
+        if given:
+            return await look(*arguments)
+        given.extend(await look(*arguments))  # by the other master; something else wakes this long-poll later
+        bench.clock.now += 9.0
+        asyncio.get_running_loop().call_soon(bench.master.dispatcher.wake_all)
+        return []
+
+    monkeypatch.setattr(bench.store, "lease", lease)
+    reply = await work._lease_for(cast(Any, types.SimpleNamespace(master=bench.master)), known.id, asked)
+    assert given
+    assert reply.grants == given
+    assert (reply.held_seconds, bench.clock.now) == (0.0, 9.0)
 
 
 async def test_a_long_poll_has_a_longest_time_and_polls_do_not_end_together(

@@ -69,7 +69,7 @@ async def next_job(call: Call) -> Any:
     if not node.capabilities.reference_protocol:
         raise errors.Conflict(f"Node {node.name} speaks the present protocol; it leases at /nodes/{{id}}/lease.")
     asked = agent.LeaseRequest(incarnation="", request_id=context.new_id(), free_slots=1)
-    grants = await attempts.lease(master, node.id, asked, await master.classes.fits(node.id))
+    grants, _ = await attempts.lease(master, node.id, asked, await master.classes.fits(node.id))
     if not grants:
         return NextJob(job=None)
     grant = grants[0]

@@ -49,8 +49,9 @@ async def _lease_for(call: Call, node_id: str, asked: agent.LeaseRequest) -> age
     async def look(class_ids: tuple[int, ...]) -> bool:
         nonlocal grants, directives, known, looked
         if asked.free_slots:
-            looked = master.clock()
-            grants = await attempts.lease(master, node_id, asked, class_ids)
+            at = master.clock()
+            grants, now = await attempts.lease(master, node_id, asked, class_ids)
+            looked = at if now else arrived
         if running:
             commands = await master.store.directives(node_id)
             directives = [
@@ -70,7 +71,8 @@ async def _lease_for(call: Call, node_id: str, asked: agent.LeaseRequest) -> age
     return agent.LeaseReply(
         # what its leases were given with: this master may have been started with another lease time since
         ttl_seconds=known.ttl_us / 1e6,
-        # the lease runs from the commit, not from this answer: what lies between the two is not the agent's to use
+        # the lease runs from its commit, which was after the look, or for a repeated answer after the request was first sent: what
+        # lies between that and this answer is not the agent's to use
         held_seconds=(looked if grants else master.clock()) - arrived,
         grants=grants,
         directives=directives,
