@@ -121,7 +121,7 @@ def publish(stage: Path, output: Path, *, overwrite: bool, may: Callable[[], boo
         before = _rename_over(stage, output) if overwrite else _rename_new(stage, output)
         late = not may()
         if late and before is not _Before.REPLACED and _identity(output) == ours:
-            _take_back(stage, output, before)
+            _take_back(stage, output, before, ours)
         elif before is _Before.EXCHANGED:
             stage.unlink()
         _sync(output.parent, os.O_DIRECTORY)
@@ -270,11 +270,18 @@ def _rename_over(stage: Path, output: Path) -> _Before:
     return _Before.EXCHANGED
 
 
-def _take_back(stage: Path, output: Path, before: _Before) -> None:
+def _take_back(stage: Path, output: Path, before: _Before, ours: tuple[int, int] | None) -> None:
+    """What turns out not to be ours any more goes back: since the look, another attempt has adopted it, or replaced it."""
     if before is _Before.EXCHANGED:
         _rename(stage, output, _RENAME_EXCHANGE)
-    else:
-        output.rename(stage)
+        if _identity(stage) != ours:
+            _rename(stage, output, _RENAME_EXCHANGE)
+            stage.unlink()
+        return
+    output.rename(stage)
+    if _identity(stage) != ours:
+        with contextlib.suppress(FileExistsError):
+            _rename_new(stage, output)
 
 
 def _rename(stage: Path, output: Path, flags: int) -> bool:

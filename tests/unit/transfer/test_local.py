@@ -8,6 +8,7 @@ import socket
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -213,6 +214,31 @@ def test_what_another_attempt_adopted_meanwhile_is_not_taken_back(root: Path, na
 
     assert not local.publish(stage, output, overwrite=name == "clip.mp4", may=may)
     assert asked == [False, True]
+    assert output.read_text() == "new"
+    assert not stage.exists()
+
+
+@pytest.mark.parametrize("name", ["new.mp4", "clip.mp4"])
+def test_what_another_attempt_adopts_in_the_last_instant_stays(
+    root: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still once more, after it had seen that the file was its own: another attempt's job has completed with it."""
+    stage, output = root / ".stage", root / name
+    stage.write_text("new")
+    os.utime(stage, (1, 1))
+    asked: list[bool] = []
+    take_back = local._take_back
+
+    def later(*args: Any) -> None:
+        assert local.adopt(output, 3, hashlib.sha256(b"new").hexdigest())
+        take_back(*args)
+
+    def may() -> bool:
+        asked.append(True)
+        return len(asked) == 1
+
+    monkeypatch.setattr(local, "_take_back", later)
+    assert not local.publish(stage, output, overwrite=name == "clip.mp4", may=may)
     assert output.read_text() == "new"
     assert not stage.exists()
 
