@@ -37,6 +37,13 @@ def test_once_a_second_a_look_begins_at_the_beginning() -> None:
     assert floors.key(1, now=_SECOND_US) == LOWEST
 
 
+def test_a_clock_that_was_set_back_does_not_end_the_looks_from_the_beginning() -> None:
+    floors = Floors()
+    floors.looked(1, LOWEST, 5, now=_HOUR_US)
+    assert floors.key(1, now=_HOUR_US + 1) > LOWEST
+    assert floors.key(1, now=_SECOND_US) == LOWEST
+
+
 def test_work_that_comes_with_a_lower_key_is_looked_for() -> None:
     floors = Floors()
     floors.looked(1, LOWEST, 50 * _SECOND_US, now=0)

@@ -65,6 +65,11 @@ def _fail(store: PostgresStore, who: str) -> Awaitable[Any]:
     return store.fail(*HELD, Failure(code=Code.STALLED, message="it stalled"), None)
 
 
+def _register(store: PostgresStore, who: str) -> Awaitable[Any]:
+    """The agent was started anew."""
+    return store.register(factories.a_node("node", id="node", incarnation="anew", ttl_us=60_000_000))
+
+
 #: operation → (what it does, the states of the job in which it does something)
 OPERATIONS: dict[str, tuple[Do, tuple[str, ...]]] = {
     "lease": (_lease, ("queued",)),
@@ -80,6 +85,7 @@ OPERATIONS: dict[str, tuple[Do, tuple[str, ...]]] = {
     "reject": (lambda store, who: store.reject(["job"], "no node offers this"), ("queued",)),
     "expire": (lambda store, who: store.expire(finished_before=2**60, limit=10), ("over",)),
     "submit": (_submit, ("queued",)),
+    "register": (_register, ("held", "queued", "publishing")),
 }
 #: they leave out what another master holds, as if they had not run, and come again
 PATIENT = {"lease": [], "rescue": [], "promote": 0, "expire": 0}
@@ -107,6 +113,8 @@ def _brief(answer: Any) -> Any:
         return answer.commands
     if isinstance(answer, interface.Submitted):
         return answer.job.id, answer.created
+    if isinstance(answer, interface.RegisteredNode):
+        return answer.created, answer.restored
     if isinstance(answer, interface.Rescued):
         return [_brief(one) for one in answer.attempts]
     if isinstance(answer, interface.Promoted):

@@ -41,7 +41,7 @@ class ClassBook:
     async def reload(self) -> bool:
         """Read the classes again. True: there are new ones."""
         found = {known.id: known for known in await self._store.classes()}
-        new = found.keys() != self._requires.keys()
+        new = found != self._requires
         self._requires = found
         self._keys = {known.requires.key(): known.id for known in found.values()}
         if new:

@@ -128,6 +128,9 @@ class PostgresStore(BaseStore):
             timeout=10,
             statement_cache_size=256,
         )
+        # this may be another server, after a fail-over: what was learnt of the one before may not hold there
+        self._class_ids.clear()
+        self._floors.clear()
         # What was answered must be on disk (guarantee G1), however this server is set up; a stronger setting stays.
         if await connection.fetchval("SHOW synchronous_commit") == "off":
             await connection.execute("SET synchronous_commit = on")

@@ -26,6 +26,9 @@ LOST_BY_SERVER = (
     asyncpg.TooManyConnectionsError,
 )
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+#: the class of warnings. A COMMIT gives one where somebody canceled its wait for a synchronous standby: it is on this server's disk
+#: then, and perhaps on no other's
+_WARNING = "01000"
 _TRIES = 4
 _SHORTEST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 2.0
@@ -142,9 +145,19 @@ class Lanes:
 class _Lane:
     def __init__(self, lanes: Lanes, connection: Connection, shard: int) -> None:
         self._lanes = lanes
-        self._connection: Connection | None = connection
+        self._connection: Connection | None = None
+        self._use(connection)
+        self._doubt = ""  #: what the server said against the COMMIT that it answers
         self._shard = shard
         self._wait_seconds = 0.0
+
+    def _use(self, connection: Connection) -> None:
+        connection.add_log_listener(self._told)
+        self._connection = connection
+
+    def _told(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
+        if message.sqlstate == _WARNING:
+            self._doubt = str(message)
 
     async def commit(self, batch: Sequence[Pending]) -> None:
         batch = commit.wanted(batch)
@@ -191,14 +204,17 @@ class _Lane:
             with contextlib.suppress(*LOST, asyncpg.PostgresError):
                 await connection.execute("ROLLBACK")
             raise
+        self._doubt = ""
         try:
             await connection.execute("COMMIT")
         except asyncpg.PostgresError as error:
-            if not isinstance(error, LOST_BY_SERVER) and not connection.is_closed():
+            if not isinstance(error, (*LOST, *LOST_BY_SERVER)) and not connection.is_closed():
                 raise  # the server says that it did not commit
             raise _CommitUnknown(error) from error
         except Exception as error:
             raise _CommitUnknown(error) from error
+        if self._doubt:
+            raise _CommitUnknown(TimeoutError(self._doubt))
         self._lanes.done(unit)
         return answers
 
@@ -210,13 +226,14 @@ class _Lane:
         if self._wait_seconds:
             await asyncio.sleep(self._lanes.rng.uniform(0, self._wait_seconds))
         try:
-            self._connection = await self._lanes.connect()
+            connection = await self._lanes.connect()
         except (*LOST, asyncpg.PostgresError) as error:
             self._wait_seconds = min(_LONGEST_WAIT_SECONDS, 2 * self._wait_seconds or _SHORTEST_WAIT_SECONDS)
             self._lanes.fail_waiting(error)
             raise _Away(error) from error
         self._wait_seconds = 0.0
-        return self._connection
+        self._use(connection)
+        return connection
 
     async def _drop(self) -> None:
         if self._connection is not None:

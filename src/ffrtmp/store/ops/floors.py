@@ -20,9 +20,14 @@ class Floors:
         self._keys: dict[int, int] = {}
         self._whole_at: dict[int, int] = {}
 
+    def clear(self) -> None:
+        self._keys.clear()
+        self._whole_at.clear()
+
     def key(self, class_id: int, now: int) -> int:
         """Look from this sort key on."""
-        if now - self._whole_at.get(class_id, now - _WHOLE_US) >= _WHOLE_US:
+        # a clock that was set back would else have to come by here again
+        if not 0 <= now - self._whole_at.get(class_id, now - _WHOLE_US) < _WHOLE_US:
             return LOWEST
         return self._keys.get(class_id, LOWEST)
 

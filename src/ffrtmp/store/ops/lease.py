@@ -340,7 +340,8 @@ def _node_lives(unit: Unit, node: rows.Node, call: interface.BeatCall) -> None:
 
 def _renew(unit: Unit, lease: rows.Lease, said: AttemptBeat, node: rows.Node) -> CommandKind:
     of = unit.jobs[lease.job_seq]
-    lease.expires_at = unit.now + node.ttl_us
+    # never earlier: this transaction may have read the clock and then stood still, while another master renewed
+    lease.expires_at = max(lease.expires_at, unit.now + node.ttl_us)
     lease.paused = int(said.paused)
     if said.progress is not None:
         lease.progress = rows.json_text(said.progress)

@@ -84,6 +84,9 @@ async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interfac
         created.append(new)
         taken: list[interface.AttemptResult] = []
         if known.incarnation != call.new.incarnation:
+            # what was leased after this transaction looked for its jobs, and before it had the node
+            late = await unit.tx.all("lease_jobs_of_nodes", ids=[known.id])
+            await unit.lock_jobs((row[0] for row in late), wait=False)
             taken = _take_back(unit, known)
         if not new:
             await unit.tx.change("node_replace", [_row(call.new, known.id, unit.now)])

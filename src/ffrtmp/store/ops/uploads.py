@@ -44,7 +44,8 @@ async def unnamed(unit: Unit, upload_ids: Sequence[str]) -> list[str]:
     """Removes those of the uploads that no job names. One that a submission is just naming is left alone."""
     if not upload_ids:
         return []
-    removed = [row[0] for row in await unit.tx.all("upload_remove", ids=sorted(upload_ids))]
+    held = [row[0] for row in await unit.tx.all("uploads_free", ids=sorted(upload_ids))]
+    removed = [row[0] for row in await unit.tx.all("upload_remove", ids=held)]
     await unit.tx.change("removed_upload_insert", [_Id(upload_id) for upload_id in removed])
     return removed
 

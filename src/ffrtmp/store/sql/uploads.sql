@@ -35,10 +35,12 @@ SELECT id FROM removed_uploads ORDER BY id LIMIT :count;
 -- name: removed_upload_delete
 DELETE FROM removed_uploads WHERE id {{in ids text}};
 
+-- name: uploads_free
+SELECT id FROM uploads WHERE id {{in ids text}} ORDER BY id {{lock_free}};
+
 -- name: upload_remove
--- Named by no job: its jobs are gone, or there never was one.
-DELETE FROM uploads WHERE id IN (
-    SELECT id FROM uploads u
-    WHERE id {{in ids text}} AND NOT EXISTS (SELECT 1 FROM upload_refs r WHERE r.upload_id = u.id)
-    ORDER BY id {{lock_free}})
+-- Named by no job: its jobs are gone, or there never was one. The uploads are held: what named one of them before has committed, and
+-- this statement, which began later, sees it.
+DELETE FROM uploads
+WHERE id {{in ids text}} AND NOT EXISTS (SELECT 1 FROM upload_refs r WHERE r.upload_id = uploads.id)
 RETURNING id;
