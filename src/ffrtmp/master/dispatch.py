@@ -80,9 +80,10 @@ class ClassBook:
         self._nodes.pop(node_id, None)
         self._fits.pop(node_id, None)
 
-    async def node(self, node_id: str) -> node.Node:
-        """As last registered or drained. Raises NotFound."""
-        if node_id not in self._nodes:
+    async def node(self, node_id: str, *, incarnation: str | None = None) -> node.Node:
+        """As last registered or drained. `incarnation`: of the agent that asks; where another one is known here, it was registered
+        anew at another master, whose hint may be late. Raises NotFound."""
+        if node_id not in self._nodes or incarnation not in (None, self._nodes[node_id].incarnation):
             found = await self._store.get_node(node_id)
             if found.id != node_id:
                 raise errors.NotFound(f"There is no node with the id {node_id}; {found.id} has that name.")

@@ -13,7 +13,7 @@ import pytest
 
 from ffrtmp.domain import errors, job, spec
 from ffrtmp.domain.node import Capabilities
-from ffrtmp.master import app, context, dispatch, server
+from ffrtmp.master import app, auth, context, dispatch, server
 from ffrtmp.master.api import nodes, work
 from ffrtmp.master.loops import hints
 from ffrtmp.master.settings import MasterSettings
@@ -156,6 +156,21 @@ async def test_an_agent_hears_the_lease_time_that_its_leases_have(settings: Mast
         assert (await node.beat())["ttl_seconds"] == 7.0
         await again.node()
         assert (await node.beat())["ttl_seconds"] == 600.0
+
+
+async def test_an_agent_that_registered_at_another_master_hears_its_lease_time_without_a_hint(bench: Bench) -> None:
+    """Longer than the lease itself, and its fence would lie behind the lease's end."""
+    before = await bench.world.agent("n", ttl_us=90_000_000)
+    assert (await bench.master.classes.node(before.id)).ttl_us == 90_000_000
+    anew = await bench.world.agent("n", ttl_us=10_000_000)
+    beat = agent.Beat(incarnation=anew.incarnation)
+    asked = agent.LeaseRequest(incarnation=anew.incarnation, request_id="r", free_slots=1, wait_seconds=0)
+    call: Any = types.SimpleNamespace(
+        master=bench.master, path={"node_id": anew.id}, principal=auth.ADMIN, body=b"{}", decode=lambda _: beat
+    )
+    assert (await work._lease_for(call, anew.id, asked)).ttl_seconds == 10.0
+    bench.master.classes.put_node(msgspec.structs.replace(await bench.store.get_node("n"), incarnation="", ttl_us=1))
+    assert (await nodes.heartbeat(call)).ttl_seconds == 10.0
 
 
 async def test_a_batch_is_all_or_nothing_and_answers_the_same_again(master: Running) -> None:

@@ -147,7 +147,7 @@ async def heartbeat(call: Call) -> Any:
     dispatcher = call.master.dispatcher
     if any(attempt.started for attempt in beat.attempts):
         call.master.events.notify()
-    known = await call.master.classes.node(node_id)
+    known = await call.master.classes.node(node_id, incarnation=beat.incarnation)
     if beat.drain is not None:
         call.master.classes.drop_node(node_id)
     return agent.BeatReply(

@@ -43,7 +43,7 @@ async def _lease_for(call: Call, node_id: str, asked: agent.LeaseRequest) -> age
     grants: list[Grant] = []
     directives: list[agent.Directive] = []
     running = frozenset(asked.attempts)
-    known = await master.classes.node(node_id)
+    known = await master.classes.node(node_id, incarnation=asked.incarnation)
     looked = arrived
 
     async def look(class_ids: tuple[int, ...]) -> bool:
