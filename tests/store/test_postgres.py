@@ -14,7 +14,7 @@ import pytest
 from ffrtmp.domain import errors, spec
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.states import JobState
-from ffrtmp.store import statements
+from ffrtmp.store import postgres_writer, statements
 from ffrtmp.store.interface import JobFilter
 from ffrtmp.store.ops import read
 from ffrtmp.store.postgres import PostgresStore
@@ -173,6 +173,27 @@ async def test_connections_that_died_are_replaced(masters: list[PostgresStore], 
     await admin.close()
 
 
+async def test_a_server_that_only_reads_is_left(masters: list[PostgresStore], database: str) -> None:
+    world = World(masters[0])
+    admin = await asyncpg.connect(database)
+    where = f"ALTER DATABASE {await admin.fetchval('SELECT current_database()')}"
+    await admin.execute(f"{where} SET default_transaction_read_only = on")  # as a standby's sessions have it
+    await admin.execute(KILL)
+    with pytest.raises(errors.Unavailable, match="read-only"):
+        await world.submit()
+    await admin.execute(f"{where} RESET default_transaction_read_only")
+    await world.submit()
+    await admin.close()
+
+
+async def test_an_address_may_ask_for_the_server_that_writes(database: str) -> None:
+    """As for a fail-over: it names several hosts, and `target_session_attrs=read-write`."""
+    store = PostgresStore(f"{database}&target_session_attrs=read-write")
+    await store.open()
+    assert (await World(store).submit()).id == (await store.get_job("1")).id
+    await store.close()
+
+
 async def test_what_may_have_been_committed_is_never_lost_or_doubled(
     masters: list[PostgresStore], database: str
 ) -> None:
@@ -204,6 +225,10 @@ async def test_no_server(tmp_path: object) -> None:
     assert "secret" not in store.describe()
     with pytest.raises(errors.Unavailable):
         await store.submit(factories.a_job())
+
+
+def test_a_time_limit_that_passed_is_told_in_words() -> None:
+    assert str(postgres_writer.told(TimeoutError())) == "The database did not answer as it should: no answer in time."
 
 
 @pytest.mark.parametrize(

@@ -168,11 +168,12 @@ class Workers:
         return await process.wait()
 
     async def _end(self, process: asyncio.subprocess.Process, watched: "asyncio.Task[int]") -> int:
-        """Tell it to stop; what does not stop is killed."""
+        """Tell it to stop; what does not stop is killed. One that was still starting ends by our signal: that is no fault."""
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            return await asyncio.wait_for(asyncio.shield(watched), self._grace_seconds)
+            code = await asyncio.wait_for(asyncio.shield(watched), self._grace_seconds)
+            return 0 if code == -signal.SIGTERM else code
         except TimeoutError:
             _log.warning(
                 "a worker did not stop in time and is killed", pid=process.pid, after_seconds=self._grace_seconds

@@ -35,6 +35,8 @@ _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _PROBE_SECONDS = 5.0
 #: the code of an answer by some other server
 NOT_A_MASTER = "not_a_master"
+#: codes of a master that is there and cannot do its work
+_TROUBLED = frozenset({"unavailable", "disk_full", "stopping"})
 #: codes of trouble with certificates, which waiting does not mend
 UNTRUSTED = frozenset({"certificate_not_trusted", "client_certificate_required"})
 
@@ -267,8 +269,9 @@ class Http:
                     self._read(one, reply, views.HealthView)
                 except errors.FfrtmpError as error:
                     await raw.aclose()
-                    if error.code in UNTRUSTED:
-                        raise  # it does speak TLS: falling back to plain HTTP would give the key away
+                    if error.code in UNTRUSTED or error.code in _TROUBLED:
+                        # it does speak TLS: falling back to plain HTTP would give the key away; or it is a master, found
+                        raise
                     tried.append((url, error))
                 else:
                     member.url, member.raw, member.api_key, member.key_from = url, raw, key, key_from

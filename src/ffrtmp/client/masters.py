@@ -6,6 +6,7 @@ does not is left alone for a random and growing time; it is asked sooner only wh
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8080
 _FIRST_REST_SECONDS = 1.0
 _LONGEST_REST_SECONDS = 60.0
+#: a name, or an IP address; anything else (a space between two masters, say) would be looked up in vain for ever
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[\w.-]+)?")
 
 #: (from, to, why)
 OnChange = Callable[[str, str, str], None]
@@ -50,7 +53,8 @@ def candidates(address: str) -> list[str]:
         port = parts.port
     except ValueError as error:
         raise errors.InvalidInput(f"The master's address {address!r} is not host:port ({error}).") from None
-    if not parts.hostname or parts.username is not None or parts.query:
+    plain = _HOST.fullmatch(parts.hostname or "") and parts.username is None and not parts.query and not parts.fragment
+    if not plain or (parts.path and not found and port is None):
         raise errors.InvalidInput(f"The master's address {address!r} must be host:port, http://… or https://….")
     if not found and port is None:
         place = f"{place}:{DEFAULT_PORT}"

@@ -73,10 +73,11 @@ class PostgresStore(BaseStore):
                 self._dsn,
                 min_size=0,  # the pool would log a traceback for each connection that it cannot make again
                 max_size=_READERS,
-                server_settings={**_SETTINGS, "default_transaction_read_only": "on"},
+                server_settings=_SETTINGS,
                 command_timeout=_ANSWER_SECONDS,
                 timeout=10,
                 statement_cache_size=256,
+                init=_only_reads,
                 reset=_no_reset,
             )
         except ValueError:  # what cannot be parsed may be a part of the password: it is not repeated
@@ -88,7 +89,7 @@ class PostgresStore(BaseStore):
             for connection in connections:
                 connection.terminate()
             raise errors.Unavailable(
-                f"The database {_without_secrets(self._dsn)} cannot be opened: {error or type(error).__name__}."
+                f"The database {_without_secrets(self._dsn)} cannot be opened: {postgres_writer.words(error)}."
                 " Check --db-dsn (or DATABASE_DSN), and that PostgreSQL runs there."
             ) from error
         self._lanes = Lanes(self._connect, self._unit, self._committed, self._rng)
@@ -101,11 +102,14 @@ class PostgresStore(BaseStore):
         return self._write_connections + _READERS + 1
 
     async def connections_allowed(self) -> int:
-        """By the server, for all programs together that are not its administrator's."""
+        """By the server, for all programs together that are not its administrator's. Raises Unavailable."""
         assert self._pool is not None
-        allowed: int = await self._pool.fetchval(
-            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
-        )
+        try:
+            allowed: int = await self._pool.fetchval(
+                "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+            )
+        except (*LOST, asyncpg.PostgresError) as error:
+            raise postgres_writer.told(error) from error
         return allowed
 
     async def close(self) -> None:
@@ -197,6 +201,11 @@ class PostgresStore(BaseStore):
                     raise postgres_writer.told(error) from error
             except asyncpg.PostgresError as error:
                 raise postgres_writer.told(error) from error
+
+
+async def _only_reads(connection: Any) -> None:
+    """Not among the settings that it begins with: `target_session_attrs=read-write` in a DSN would refuse it for them."""
+    await connection.execute("SET default_transaction_read_only = on")
 
 
 async def _no_reset(connection: Any) -> None:

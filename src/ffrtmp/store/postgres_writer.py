@@ -24,6 +24,7 @@ LOST_BY_SERVER = (
     asyncpg.CannotConnectNowError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, after a fail-over: a new connection finds the server that writes
 )
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 #: the class of warnings. A COMMIT gives one where somebody canceled its wait for a synchronous standby: it is on this server's disk
@@ -261,6 +262,11 @@ class _Away(Exception):
         self.error = error
 
 
+def words(error: Exception) -> str:
+    """What an error says; a time limit that passed says nothing by itself."""
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+
+
 def told(error: Exception) -> Exception:
     """Trouble with the database as callers know it: one error each, for each is raised in its own place."""
     transient = (*LOST, *LOST_BY_SERVER, *_AGAIN, asyncpg.QueryCanceledError, asyncpg.InsufficientResourcesError)
@@ -272,7 +278,7 @@ def told(error: Exception) -> Exception:
         full.__cause__ = error
         return full
     if isinstance(error, transient):
-        unavailable = errors.Unavailable(f"The database did not answer as it should: {error or type(error).__name__}.")
+        unavailable = errors.Unavailable(f"The database did not answer as it should: {words(error)}.")
         unavailable.__cause__ = error
         return unavailable
     if isinstance(error, asyncpg.UniqueViolationError):

@@ -227,13 +227,32 @@ async def test_a_refused_event_stream_is_told() -> None:
         ("[::1]:9000", ["https://[::1]:9000", "http://[::1]:9000"]),
         ("http://farm:1/", ["http://farm:1", "https://farm:1"]),
         ("https://farm", ["https://farm"]),
+        ("https://farm/ffrtmp", ["https://farm/ffrtmp"]),
+        ("http://[fe80::1%eth0]:1", ["http://[fe80::1%eth0]:1", "https://[fe80::1%eth0]:1"]),
+        ("Büro_1.local:1", ["https://Büro_1.local:1", "http://Büro_1.local:1"]),
     ],
 )
 def test_addresses(written: str, tried: list[str]) -> None:
     assert masters.candidates(written) == tried
 
 
-@pytest.mark.parametrize("written", ["ftp://x", "a:b", "user@host:1", "", "http://", "host:1?x=1"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "ftp://x",
+        "a:b",
+        "user@host:1",
+        "",
+        "http://",
+        "host:1?x=1",
+        "m1 m2",
+        "http://m1 m2:8080",
+        "https:/m1:8080",
+        "http://m1:1/#x",
+        "m1/x",
+        "h%41:80",
+    ],
+)
 def test_addresses_that_are_none(written: str) -> None:
     with pytest.raises(errors.InvalidInput, match="master's address"):
         masters.candidates(written)

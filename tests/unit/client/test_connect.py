@@ -1,6 +1,7 @@
 """Finding out how a master speaks, over real sockets with real certificates."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -119,6 +120,22 @@ async def test_a_certificate_for_another_name_says_what_the_master_needs(
 async def test_nobody_there_names_both_tries() -> None:
     with pytest.raises(errors.Unavailable, match=r"with TLS and without: connection refused.*ffrtmp up"):
         await Client.connect("127.0.0.1:9")
+
+
+async def test_a_master_without_its_database_is_told_as_such() -> None:
+    """It answers, so nothing is said of addresses and TLS."""
+    said = b'{"title":"Service Unavailable","status":503,"code":"unavailable","detail":"The database is away."}'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        with pytest.raises(errors.Unavailable) as caught:
+            await Client.connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert (caught.value.code, caught.value.message) == ("unavailable", "The database is away.")
 
 
 async def test_of_several_the_one_that_answers_is_found(serve: Serve, authority: trustme.CA, seen: list[bytes]) -> None:
