@@ -59,7 +59,11 @@ async def run(plan: Plan, root: Path, progress: Callable[[str], None]) -> Outcom
                 await asyncio.wait({looking})
         states: dict[str, int] = {}
         for view in evidence.jobs.values():
-            ended = f"{view.state} over {view.failure.code}" if view.state == JobState.FAILED and view.failure else view.state
+            ended = (
+                f"{view.state} over {view.failure.code}"
+                if view.state == JobState.FAILED and view.failure
+                else view.state
+            )
             states[ended] = states.get(ended, 0) + 1
         verdicts = invariants.judge(evidence)
         return Outcome(plan, history, verdicts, states, len(history.attempts), time.monotonic() - began)
