@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ import pytest
 from ffrtmp.store.postgres import PostgresStore
 from ffrtmp.store.postgres_tx import Connection
 from ffrtmp.store.sqlite import SqliteStore
+from ffrtmp.testing import programs
 from ffrtmp.testing.crash import load, postgres, power, sqlite
 from ffrtmp.testing.crash.ledger import Answered, Asked, Ledger, Seen
 from ffrtmp.testing.crash.outcome import Outcome, markdown
+from ffrtmp.testing.deployment import cmdline
 from ffrtmp.testing.world import NoWait
 
 
@@ -79,6 +82,16 @@ class Trusting(PostgresStore):
 async def test_a_store_that_does_not_ask_to_wait_for_the_disk_is_found() -> None:
     outcome = await postgres.stops(2, 1, _quietly, Trusting)
     assert any("was acknowledged and is lost" in one for one in outcome.violations)
+
+
+async def test_a_signal_ends_all_of_it(tmp_path: Path) -> None:
+    command = (sys.executable, "-P", "-m", "ffrtmp.testing.crash", "--sqlite", "100000", "--workers", "1")
+    crashing = await asyncio.create_subprocess_exec(*command, "--keep", str(tmp_path))
+    while not (victims := {pid for pid in programs.descendants(crashing.pid) if b"crash.victim" in cmdline(pid)}):  # noqa: ASYNC110 - the kernel tells of no other's child
+        await asyncio.sleep(0.01)
+    crashing.terminate()
+    assert await crashing.wait() == 130
+    await programs.gone(victims)
 
 
 #: what is done to the tables → what must be said of it

@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
-from ffrtmp.testing import report
+from ffrtmp.testing import programs, report
 from ffrtmp.testing.crash import postgres, power, sqlite
 from ffrtmp.testing.crash.outcome import Outcome, markdown
 from ffrtmp.testing.simulator.run import quiet
@@ -46,6 +46,20 @@ def main() -> int:
         parser.error("say what is to be crashed: --sqlite N, --power N, --postgres N")
     quiet()
     commit = report.commit()
+    try:
+        outcomes = _outcomes(asked)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("interrupted: all processes have ended, nothing was checked", file=sys.stderr)
+        return 130
+    wrong = [one for outcome in outcomes.values() for one in outcome.violations]
+    text = markdown(outcomes, " ".join(["python -m ffrtmp.testing.crash", *sys.argv[1:]]), commit)
+    print("\n".join([text, *wrong]))
+    if asked.report:
+        report.put(report.REPORT, "crashes", text)
+    return 1 if wrong else 0
+
+
+def _outcomes(asked: argparse.Namespace) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     with _folder(asked.keep) as folder:
         if asked.sqlite:
@@ -58,12 +72,7 @@ def main() -> int:
             )
         if asked.postgres:
             outcomes["PostgreSQL, two stores"] = _timed(postgres.stops(asked.postgres, asked.seed, _progress()))
-    wrong = [one for outcome in outcomes.values() for one in outcome.violations]
-    text = markdown(outcomes, " ".join(["python -m ffrtmp.testing.crash", *sys.argv[1:]]), commit)
-    print("\n".join([text, *wrong]))
-    if asked.report:
-        report.put(report.REPORT, "crashes", text)
-    return 1 if wrong else 0
+    return outcomes
 
 
 @contextlib.contextmanager
@@ -78,7 +87,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 def _timed(run: Coroutine[Any, Any, Outcome]) -> Outcome:
     began = time.monotonic()
-    outcome = asyncio.run(run)
+    outcome = asyncio.run(programs.until_sigterm(run))
     outcome.seconds = time.monotonic() - began
     return outcome
 
