@@ -12,6 +12,10 @@ from ffrtmp.domain.spec import Engine
 from ffrtmp.protocol import views
 from ffrtmp.testing.campaign.history import History, Move
 from ffrtmp.testing.campaign.invariants import CHECKS, Evidence, judge
+from ffrtmp.testing.campaign.plan import Plan
+from ffrtmp.testing.campaign.report import section
+from ffrtmp.testing.campaign.world import Outcome
+from ffrtmp.testing.deployment import Layout
 from ffrtmp.testing.renames import Renamed
 
 
@@ -31,6 +35,7 @@ def evidence(tmp_path: Path) -> Evidence:
     """Of a small farm where all was well: one job completed, one was canceled."""
     history = History(tmp_path / "history.jsonl")
     for job, key, end in (("a", "key-a", "completed"), ("b", "key-b", "canceled")):
+        history.asked.add(key)
         history.acknowledge(key, job)
         history.outputs[job] = f"{job}.mp4"
         history.move(job, Move(1, "", "queued"))
@@ -45,6 +50,10 @@ def evidence(tmp_path: Path) -> Evidence:
 
 def _lost(found: Evidence) -> None:
     found.history.acknowledge("key-c", "c")
+
+
+def _unanswered(found: Evidence) -> None:
+    found.history.asked.add("key-c")
 
 
 def _two_for_a_key(found: Evidence) -> None:
@@ -136,6 +145,7 @@ def test_all_is_well(evidence: Evidence) -> None:
 
 SPOILED = [
     (_lost, "acknowledged_jobs_exist"),
+    (_unanswered, "everyone_is_answered"),
     (_two_for_a_key, "one_job_per_key"),
     (_unasked, "one_job_per_key"),
     (_refused, "answered_rightly"),
@@ -171,6 +181,19 @@ def test_a_history_is_kept_as_lines(tmp_path: Path) -> None:
     [line] = map(msgspec.json.decode, (tmp_path / "history.jsonl").read_bytes().splitlines())
     assert (line["kind"], line["fault"], line["victim"]) == ("fault", "kill -9 agent", "a0")
     assert line["at"] <= time.time()
+
+
+def test_a_fault_that_struck_nothing_is_told(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.jsonl")
+    for _ in range(2):
+        history.fault("kill -9 ffmpeg", "a0")
+    history.miss("kill -9 ffmpeg")
+    history.fault("kill -9 agent", "a0")
+    history.close()
+    plan = Plan(seed=1, jobs=1, faults=3, layout=Layout(database="sqlite"))
+    text = section(Outcome(plan, history, [], {}, 0, 1.0), "the command", "abc")
+    assert "3 faults, of which 1 found nothing to strike" in text
+    assert "| kill -9 ffmpeg | 2 | 1 |\n| kill -9 agent | 1 |  |" in text
 
 
 def test_every_invariant_has_a_fault_here() -> None:

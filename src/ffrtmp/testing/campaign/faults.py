@@ -170,7 +170,9 @@ class Faults:
             if engines:
                 break
             await asyncio.sleep(_LOOK_SECONDS)
-        self._history.fault("kill -9 ffmpeg", agent.name, found=bool(engines))
+        self._history.fault("kill -9 ffmpeg", agent.name)
+        if not engines:
+            self._history.miss("kill -9 ffmpeg")
         for pid in engines:
             _kill(pid)
 
@@ -231,20 +233,23 @@ class Faults:
     async def _net_cut(self) -> None:
         agent, line = self._line()
         which = self._rng.choice((b"/complete ", b"/publish ", b"/heartbeat ", b"/lease "))
-        self._history.fault("request cut in the middle", agent.name, request=which.decode())
-        await self._sprung(line, line.cut(which, Direction.UP, keep=self._rng.randint(1, 120)))
+        name = "request cut in the middle"
+        self._history.fault(name, agent.name, request=which.decode())
+        await self._sprung(name, line, line.cut(which, Direction.UP, keep=self._rng.randint(1, 120)))
 
     async def _net_answer_lost(self) -> None:
         agent, line = self._line()
-        self._history.fault("answer cut in the middle", agent.name)
-        await self._sprung(line, line.cut(b"HTTP/1.1 200", Direction.DOWN, keep=self._rng.choice((0, 5, 60))))
+        name = "answer cut in the middle"
+        self._history.fault(name, agent.name)
+        await self._sprung(name, line, line.cut(b"HTTP/1.1 200", Direction.DOWN, keep=self._rng.choice((0, 5, 60))))
 
-    async def _sprung(self, line: Proxy, trap: Trap) -> None:
+    async def _sprung(self, fault: str, line: Proxy, trap: Trap) -> None:
         try:
             async with asyncio.timeout(self._lease):
                 await trap.reached()
         except TimeoutError:
             line.forget(trap)
+            self._history.miss(fault)
 
     async def _net_copies(self) -> None:
         agent, line = self._line()
@@ -282,11 +287,14 @@ class Faults:
             self._history.fault("kill -9 of a PostgreSQL backend", "postgres")
             if found:
                 _kill(self._rng.choice(found)[0])
+            else:
+                self._history.miss("kill -9 of a PostgreSQL backend")
 
     async def _backends_terminated(self) -> None:
         async with self._database:
             self._history.fault("pg_terminate_backend of all", "postgres")
-            await self._ask(_TERMINATE)
+            if not await self._ask(_TERMINATE):
+                self._history.miss("pg_terminate_backend of all")
 
     async def _ask(self, sql: str) -> list[tuple[Any, ...]]:
         try:
@@ -318,13 +326,16 @@ class Faults:
     async def _database_commit_lost(self) -> None:
         """The commit was done, and its answer never comes: the outcome is unknown."""
         master, line = self._database_line()
-        self._history.fault("answer to a COMMIT lost", master.name)
-        await self._sprung(line, line.cut(b"COMMIT\0", Direction.DOWN, keep=0))
+        name = "answer to a COMMIT lost"
+        self._history.fault(name, master.name)
+        await self._sprung(name, line, line.cut(b"COMMIT\0", Direction.DOWN, keep=0))
 
     async def _writer_kill(self) -> None:
         async with self._victim("kill -9 of SQLite's writing process", self._farm.masters) as master:
             pid = self._farm.writer_pid(master) if master.up else None
-            if pid is not None:
+            if pid is None:
+                self._history.miss("kill -9 of SQLite's writing process")
+            else:
                 _kill(pid)
 
 

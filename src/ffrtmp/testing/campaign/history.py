@@ -45,6 +45,7 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
+        self.asked: set[str] = set()  #: idempotency keys under which a job was submitted
         self.acknowledged: dict[str, set[str]] = {}  #: idempotency key → job ids that were answered
         self.outputs: dict[str, str] = {}  #: job → its file in the media root, "" for the artifact store
         self.canceled: dict[str, float] = {}  #: job → when the cancel was acknowledged, seconds since the epoch
@@ -57,6 +58,7 @@ class History:
         self.overlaps: list[str] = []  #: attempts of one job whose processes ran at the same moment
         self.refused_wrongly: list[str] = []  #: answers that no fault explains
         self.faults: Counter[str] = Counter()
+        self.missed: Counter[str] = Counter()  #: of them, those that found nothing to strike
         self.ended_by_itself: Counter[str] = Counter()
         self.recoveries: list[Recovery] = []
         self.cancel_seconds: list[float] = []
@@ -70,6 +72,11 @@ class History:
         self.faults[kind] += 1
         self.fault_times.append(time.time())
         self.note("fault", fault=kind, victim=victim, **fields)
+
+    def miss(self, kind: str) -> None:
+        """A fault that was noted found nothing: no process was there, no such bytes came."""
+        self.missed[kind] += 1
+        self.note("missed", fault=kind)
 
     def acknowledge(self, key: str, job: str) -> None:
         self.acknowledged.setdefault(key, set()).add(job)

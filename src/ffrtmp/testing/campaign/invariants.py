@@ -42,6 +42,12 @@ def acknowledged_jobs_exist(evidence: Evidence) -> Iterator[str]:
             yield f"{job} was acknowledged for {key} and is gone"
 
 
+def everyone_is_answered(evidence: Evidence) -> Iterator[str]:
+    """Each submission has its answer in the end, however often it had to be sent."""
+    for key in sorted(evidence.history.asked - evidence.history.acknowledged.keys()):
+        yield f"{key} was submitted and never answered"
+
+
 def one_job_per_key(evidence: Evidence) -> Iterator[str]:
     """G6: one job for each idempotency key, and no job that nobody asked for."""
     known: set[str] = set()
@@ -145,6 +151,7 @@ def counted(evidence: Evidence) -> Iterator[str]:
 
 CHECKS = (
     acknowledged_jobs_exist,
+    everyone_is_answered,
     one_job_per_key,
     answered_rightly,
     one_end,

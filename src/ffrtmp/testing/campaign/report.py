@@ -21,11 +21,15 @@ def section(outcome: Outcome, command: str, commit: str) -> str:
         f"{layout.masters} {'master' if layout.masters == 1 else 'masters'}, {layout.agents} agents with"
         f" {layout.slots} {'slot' if layout.slots == 1 else 'slots'} each, lease time {layout.lease_seconds:g} s, seed {plan.seed}."
         f" {sum(outcome.states.values()):,} jobs in {outcome.seconds:.0f} s ({ends}),"
-        f" {outcome.attempts:,} attempts, {history.faults.total()} faults.",
+        f" {outcome.attempts:,} attempts, {history.faults.total()} faults, of which {history.missed.total()} found nothing to"
+        " strike.",
         "",
-        "| fault | times |",
-        "|---|---|",
-        *(f"| {kind} | {count} |" for kind, count in sorted(history.faults.items(), key=lambda one: (-one[1], one[0]))),
+        "| fault | times | found nothing |",
+        "|---|--:|--:|",
+        *(
+            f"| {kind} | {count} | {history.missed[kind] or ''} |"
+            for kind, count in sorted(history.faults.items(), key=lambda one: (-one[1], one[0]))
+        ),
         "",
         *_recoveries(history, layout.lease_seconds),
         *_cancels(history),

@@ -57,6 +57,7 @@ class Users:
         async def ask() -> views.JobView:
             return await self._client.submit(wanted.body, idempotency_key=wanted.key)
 
+        self._history.asked.add(wanted.key)
         job = (await self._answered(ask)).id
         self._history.outputs[job] = wanted.output
         self._history.acknowledge(wanted.key, job)
