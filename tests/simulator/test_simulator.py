@@ -27,6 +27,16 @@ def test_whatever_happens_the_guarantees_hold(first: int) -> None:
         assert _run(seed).violations == [], f"repeat it: python -m ffrtmp.testing.simulator --seeds {seed} --trace"
 
 
+def test_some_farms_are_calm() -> None:
+    """What must hold without faults is asked of runs that have none."""
+    calm = [seed for seed in range(100) if not plan.from_seed(seed, jobs=60).faults]
+    assert len(calm) == 2
+    for seed in calm:
+        outcome = _run(seed)
+        assert outcome.violations == []
+        assert (outcome.faults, outcome.attempts) == (0, 60)
+
+
 def test_a_seed_decides_everything() -> None:
     told = _run(7, tell=True).told
     assert told == _run(7, tell=True).told

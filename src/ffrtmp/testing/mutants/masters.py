@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from ffrtmp.master import submission
 from ffrtmp.master.api import work
 from ffrtmp.master.dispatch import Dispatcher
 from ffrtmp.master.loops import sweeps
@@ -20,7 +21,19 @@ def _held_until_the_answer(was: Any) -> Any:
     return lease_for
 
 
+def _retried_without_key(was: Any) -> Any:
+    async def retry(*about: Any, **options: Any) -> Any:
+        return await was(*about, **{**options, "idempotency_key": None})
+
+    return retry
+
+
 MUTANTS = {
+    "retry-without-key": Mutant(
+        "a retry that is sent again makes another job",
+        Simulated("one_job_per_key"),
+        replace(submission, "retry", _retried_without_key),
+    ),
     "rescue-never": Mutant(
         "leases that ended are not looked for",
         Simulated("everything_ends", seed=2, jobs=6),

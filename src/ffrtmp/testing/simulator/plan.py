@@ -23,6 +23,8 @@ FAULTS = (
     "retry",
     "drain",
 )
+#: one run of so many has none of them: with each in two of three runs, chance alone would hardly ever make one
+_CALM_EVERY = 50
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,8 @@ def from_seed(seed: int, *, jobs: int, mutant: str = "") -> Plan:
     rng = random.Random(seed)
     # each fault in two of three runs: what hides behind one shows where it is absent
     faults = frozenset(fault for fault in FAULTS if rng.random() < 2 / 3)
+    if seed % _CALM_EVERY == _CALM_EVERY - 1:
+        faults = frozenset()
     return Plan(
         seed=seed,
         jobs=jobs,

@@ -65,7 +65,7 @@ class Users:
             await self._pause(job, dice.uniform(0.0, 60.0))
         elif 0.3 <= chance < 0.4 and strikes("retry"):
             await asyncio.sleep(dice.uniform(0.0, 100.0))
-            await self._retry(job, f"{key}-again")
+            await self._retry(job, f"{key}-again", dice)
 
     async def _submit(self, key: str, body: bytes, dice: random.Random) -> str:
         def ask(master: SimMaster) -> Awaitable[Any]:
@@ -93,7 +93,7 @@ class Users:
     def _acknowledged(self, key: str, job: str) -> None:
         self._scene.history.acknowledged.setdefault(key, set()).add(job)
 
-    async def _retry(self, job: str, key: str) -> None:
+    async def _retry(self, job: str, key: str, dice: random.Random) -> None:
         async def ask(master: SimMaster) -> Any:
             return await jobs.retry(master.call(headers={b"idempotency-key": key.encode()}, path={"ref": job}))
 
@@ -102,6 +102,8 @@ class Users:
         except errors.Conflict:
             return
         self._acknowledged(key, view.job_id)
+        if dice.random() < 0.5:  # as in `_submit`
+            self._acknowledged(key, (await self._until_answered(ask)).job_id)
 
     async def _cancel(self, job: str) -> None:
         if await self._insist(jobs.cancel, job):
