@@ -217,6 +217,15 @@ async def test_what_publishes_cannot_be_given_back(world: World) -> None:
     assert (await conflict(agent.give_back(attempt))).code == "publishing"
 
 
+async def test_what_publishes_is_given_back_at_its_fence_and_its_successor_knows_the_file(world: World) -> None:
+    made, agent, attempt = await running(world)
+    await agent.publish(attempt, factories.an_output("clip.mp4"))
+    ended = await agent.give_back(attempt, fenced=True)
+    assert (ended.attempt_state, ended.job_state, ended.retry) == (AttemptState.RETURNED, JobState.QUEUED, 0)
+    assert [output.name for output in (await agent.take()).prior_publications] == ["clip.mp4"]
+    assert await world.state(made) is JobState.ASSIGNED
+
+
 async def test_giving_back_a_canceled_job_ends_it(world: World) -> None:
     made, agent, attempt = await running(world)
     await world.store.cancel(made.id)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ffrtmp.domain import errors, spec
+from ffrtmp.domain import errors, retry, spec
 from ffrtmp.domain.errors import Code
+from ffrtmp.domain.job import EventKind
 from ffrtmp.domain.states import AttemptState, JobState
 from ffrtmp.store import interface
 from ffrtmp.testing import factories
@@ -74,6 +75,72 @@ async def test_three_lost_leases_are_poison(world: World) -> None:
     assert found.state is JobState.FAILED
     assert found.failure is not None
     assert found.failure.code is Code.POISON
+
+
+async def test_leases_that_end_while_their_agents_live_are_no_poison(world: World) -> None:
+    made = await world.submit(max_retries=3)
+    agent = await world.agent(ttl_us=-1_000_000)
+    for _ in range(5):
+        grant = await agent.take()
+        await world.store.rescue(10)
+        excused = await agent.give_back(grant.attempt_id, fenced=True)
+        assert (excused.attempt_state, excused.job_state, excused.retry) == (AttemptState.LOST, JobState.QUEUED, 0)
+        assert excused.ready_class_ids  # it need not wait
+        again = await agent.give_back(grant.attempt_id, fenced=True)
+        assert again.replay
+        assert not again.ready_class_ids
+    [task] = await world.store.tasks(made.id)
+    assert (task.failures, task.crashes) == (0, 0)
+    assert (await world.kinds(made)).count(EventKind.ATTEMPT_EXCUSED) == 5
+
+
+async def test_an_agent_that_lives_excuses_while_the_next_attempt_runs(world: World) -> None:
+    made = await world.submit()
+    late, other = await world.agent(ttl_us=-1_000_000), await world.agent()
+    lost = await late.take()
+    await world.store.rescue(10)
+    await world.store.promote(10)
+    grant = await other.take()
+    assert (await late.give_back(lost.attempt_id, fenced=True)).job_state is JobState.ASSIGNED
+    await other.complete(grant.attempt_id)
+    [task] = await world.store.tasks(made.id)
+    assert task.crashes == 0
+    assert await world.state(made) is JobState.COMPLETED
+    assert (await late.give_back(lost.attempt_id, fenced=True)).replay
+
+
+async def test_a_stranger_excuses_nothing(world: World) -> None:
+    made = await world.submit()
+    agent, stranger = await world.agent(ttl_us=-1_000_000), await world.agent()
+    grant = await agent.take()
+    await world.store.rescue(10)
+    assert (await conflict(stranger.give_back(grant.attempt_id, fenced=True))).state == "lost"
+    agent.incarnation = "a later life"
+    assert (await conflict(agent.give_back(grant.attempt_id, fenced=True))).state == "lost"
+    [task] = await world.store.tasks(made.id)
+    assert task.crashes == 1
+
+
+async def test_an_agent_whose_name_was_taken_excuses_what_it_had(world: World) -> None:
+    made = await world.submit()
+    first = await world.agent("twin")
+    grant = await first.take()
+    await world.agent("twin")
+    assert [task.crashes for task in await world.store.tasks(made.id)] == [1]
+    await first.give_back(grant.attempt_id, fenced=True)
+    assert [task.crashes for task in await world.store.tasks(made.id)] == [0]
+
+
+async def test_what_never_keeps_its_lease_is_not_tried_for_ever(world: World) -> None:
+    made = await world.submit(max_retries=99)
+    agent = await world.agent()
+    for _ in range(retry.EXCUSED_ATTEMPTS + retry.POISON_CRASHES - 1):
+        grant = await agent.take()
+        await agent.give_back(grant.attempt_id, fenced=True)
+        await world.store.promote(10)
+    assert await world.state(made) is JobState.FAILED
+    with pytest.raises(ValueError, match="not enough values"):
+        await agent.take()
 
 
 async def test_a_canceled_job_whose_node_died_is_canceled(world: World) -> None:

@@ -12,7 +12,7 @@ from ffrtmp.agent import capabilities, shell
 from ffrtmp.agent.backoff import worth_a_line
 from ffrtmp.agent.inspector import Inspector
 from ffrtmp.agent.monitor import Monitor
-from ffrtmp.agent.session import Config
+from ffrtmp.agent.moves import Config
 from ffrtmp.agent.settings import AgentSettings, cores
 from ffrtmp.agent.task import Kit
 from ffrtmp.agent.workdir import WorkDir

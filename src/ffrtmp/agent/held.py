@@ -23,17 +23,19 @@ class Want(enum.Enum):
 
     RESULT = enum.auto()  # it is not: it runs to its end
     CANCELED = enum.auto()
-    RETURN = enum.auto()  # given back without penalty
+    RETURN = enum.auto()  # given back without penalty: we stop, or had to end it at its fence
     ASK = enum.auto()  # it was not allowed to publish: the next beat says why
-    NOTHING = enum.auto()  # fenced or gone: say nothing
+    NOTHING = enum.auto()  # its report was refused: say nothing more
 
 
 @dataclasses.dataclass(slots=True)
 class Held:
     grant: Grant
+    incarnation: str  # ours, when it was granted
     stage: Stage = Stage.WAITING
     want: Want = Want.RESULT
     fence: float | None = None
+    lost: str = ""  # why it is not ours any more, or may not be: its lease is not to be renewed
     started: bool = False
     paused: bool = False
     follow_until: float = 0.0
@@ -75,5 +77,5 @@ def canceled() -> agent.Fail:
     return fail(Failure(code=Code.CANCELED, message="Canceled on request; its processes have ended."))
 
 
-def give_back(reason: str) -> agent.GiveBack:
-    return agent.GiveBack(node_id="", incarnation="", reason=reason)
+def give_back(reason: str, *, fenced: bool = False) -> agent.GiveBack:
+    return agent.GiveBack(node_id="", incarnation="", reason=reason, fenced=fenced)

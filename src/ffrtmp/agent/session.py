@@ -3,64 +3,32 @@
 The rules that it keeps (`docs/guarantees.md`):
 
 - an attempt runs only before its *fence*: the send time of the request that renewed its lease + held + ttl − margin. What is
-  still running then is killed and nothing of it is published or reported (G4);
+  still running then is killed and nothing of it is published (G4). It is given back, at once or when a master hears us again: an
+  agent that lives was not taken down by it (G7);
 - a long-poll is always open, with no free slot too: it carries the commands;
-- every attempt that was granted ends in one report, or is lost (fenced, `gone`, or the master answers 409);
+- every attempt that was granted ends in one report, which is repeated until a master answers, past the fence too: the master knows
+  whether the attempt is still ours;
 - a lost answer costs nothing: a lease is asked again under its `request_id`, reports are repeated until they are answered.
 
 `step` first lets the event change what we know, then sends what has become due. `deadline` says when to come with a Tick.
 """
 
-import itertools
-import random
-
 import msgspec
 
 from ffrtmp.agent import messages as m
-from ffrtmp.agent.backoff import Backoff, worth_a_line
+from ffrtmp.agent.backoff import worth_a_line
 from ffrtmp.agent.held import Held, Poll, Stage, Want, canceled, fail, give_back
+from ffrtmp.agent.moves import FOLLOW_SECONDS, Moves
 from ffrtmp.domain.errors import Code, Failure
 from ffrtmp.protocol import agent
 
-#: the fence lies this share of the ttl before the lease's end: the time that a SIGKILL and a late event loop may take
-_MARGIN_SHARE = 0.1
-_FOLLOW_SECONDS = 1.0
 #: empty answers one after another sooner than this are no long-polls: do not spin
 _HASTY_SECONDS = 0.05
 #: how long a stop waits for the master's last answers
 _FAREWELL_SECONDS = 3.0
 
 
-class Config(msgspec.Struct, frozen=True):
-    slots: int = 1
-    poll_seconds: float = 10.0
-    heartbeat_seconds: float = 30.0
-
-
-class Session:
-    def __init__(self, config: Config, rng: random.Random) -> None:
-        self._config = config
-        self._rng = rng
-        self._incarnation = self._new_id()
-        self._node_id = ""
-        self._ever_registered = False
-        self._ttl = 30.0
-        self._held: dict[str, Held] = {}
-        self._poll: Poll | None = None
-        self._numbers = itertools.count(1)
-        self._beat: tuple[int, float, tuple[str, ...]] | None = None  # number, sent at, attempts named
-        self._registering = False
-        self._register_at = 0.0
-        self._lease_at = 0.0
-        self._beat_at = 0.0
-        self._beat_now = False
-        self._hasty = 0
-        self._backoff = Backoff(rng)
-        self._drained = False  # the master wants no more leases
-        self._stop_at: float | None = None  # when what still runs is given back
-        self._exit: m.Exit | None = None
-        self._effects: list[m.Effect] = []
-
+class Session(Moves):
     # what the shell may ask
 
     @property
@@ -162,7 +130,7 @@ class Session:
         for grant in reply.grants:
             if grant.attempt_id in self._held:
                 continue
-            held = Held(grant)
+            held = Held(grant, self._incarnation)
             fence = self._fence(poll.sent_at + reply.held_seconds)
             returning = self._stop_at is not None or self.active >= self._config.slots
             self._held[grant.attempt_id] = held
@@ -207,11 +175,11 @@ class Session:
             return
         if directive.follow_seconds > 0:
             held.follow_until = max(held.follow_until, now + directive.follow_seconds)
-            self._beat_at = min(self._beat_at, now + _FOLLOW_SECONDS)
+            self._beat_at = min(self._beat_at, now + FOLLOW_SECONDS)
         kind = directive.command
         if kind is agent.CommandKind.GONE:
             if held.stage is not Stage.ENDED or held.want is Want.ASK:
-                self._drop(held, "the master gave it to another or knows it no more")
+                self._lose(now, held, "the master gave it to another or knows it no more")
             # a report under way will hear for itself; most likely it was taken and crossed this answer
         elif kind is agent.CommandKind.CANCEL:
             self._cancel(now, held)
@@ -319,6 +287,8 @@ class Session:
             self._queue(now, held, canceled())
         elif want is Want.ASK:
             self._beat_now = True
+        elif held.lost:
+            self._queue(now, held, give_back(held.lost, fenced=True))
         elif ended.failure is not None:
             self._queue(now, held, fail(ended.failure, ended.result))
         elif ended.result is not None:
@@ -339,7 +309,7 @@ class Session:
         self._register_at = now + self._backoff.stale()
         self._note("warning", "registering anew; does another agent use this --name?", why=failed.detail)
         for held in list(self._held.values()):
-            self._drop(held, "the master gave this node's attempts back")
+            self._lose(now, held, "the master gave this node's attempts back")
         self._poll = None
         self._incarnation = self._new_id()
 
@@ -350,7 +320,10 @@ class Session:
             return
         for held in list(self._held.values()):
             if held.fence is not None and held.fence <= now and held.want is not Want.NOTHING:
-                self._drop(held, "its lease could not be renewed")
+                if held.stage is Stage.ENDED and held.report is not None:
+                    held.fence = None  # nothing of it runs, and whether its report counts is the master's to say
+                else:
+                    self._lose(now, held, "its lease could not be renewed")
         if self._stop_at is not None and self._pump_stop(now):
             return
         if not self.registered:
@@ -361,7 +334,7 @@ class Session:
         for held in self._held.values():
             if held.report is not None and not held.reporting and now >= held.report_at:
                 held.reporting = next(self._numbers)
-                report = msgspec.structs.replace(held.report, node_id=self._node_id, incarnation=self._incarnation)
+                report = msgspec.structs.replace(held.report, node_id=self._node_id, incarnation=held.incarnation)
                 self._effects.append(m.SendReport(held.reporting, held.id, report, max(1.0, self._ttl / 3)))
         if self._beat is None and now >= self._next_beat():
             self._pump_beat(now)
@@ -370,8 +343,8 @@ class Session:
     def _pump_stop(self, now: float) -> bool:
         """Whether we are through."""
         assert self._stop_at is not None
-        if not self._held:
-            self._stop_at = min(self._stop_at, now)
+        if all(held.stage is Stage.ENDED and held.fence is None for held in self._held.values()):
+            self._stop_at = min(self._stop_at, now)  # what is past its fence is worth a farewell, and no more
         for held in self._to_return():
             if held.stage is Stage.WAITING:
                 held.stage, held.want, held.fence = Stage.ENDED, Want.RETURN, self._fence(now)
@@ -391,7 +364,7 @@ class Session:
         return [held for held in self._held.values() if held.stage in (Stage.WAITING, Stage.RUNNING)]
 
     def _pump_beat(self, now: float) -> None:
-        named = [held for held in self._held.values() if held.want is not Want.NOTHING]
+        named = [held for held in self._held.values() if held.want is not Want.NOTHING and not held.lost]
         beat = agent.Beat(
             incarnation=self._incarnation,
             attempts=[
@@ -441,60 +414,3 @@ class Session:
         if self._poll is not None and self._poll.in_flight:
             return False
         return self._stop_at is None or self.active > 0 or (self._poll is not None and self._poll.may_grant)
-
-    # small moves
-
-    def _start(self, held: Held, renewed_at: float) -> None:
-        held.fence, held.stage = self._fence(renewed_at), Stage.RUNNING
-        self._beat_at = min(self._beat_at, self._after_beat(renewed_at))  # its input may take longer than its lease
-        self._effects.append(m.StartTask(held.grant))
-
-    def _drop(self, held: Held, why: str) -> None:
-        """It is not ours any more: nothing of it is published or reported."""
-        self._note("warning", "attempt lost", attempt=held.id, why=why)
-        if held.stage in (Stage.WAITING, Stage.ENDED):
-            del self._held[held.id]
-        else:
-            self._kill(held, Want.NOTHING, now=True)
-
-    def _kill(self, held: Held, want: Want, *, now: bool) -> None:
-        if held.stage is Stage.WAITING:
-            del self._held[held.id]
-            return
-        if held.stage is not Stage.ENDING or now:
-            self._effects.append(m.KillTask(held.id, now))
-        held.stage, held.want, held.report = Stage.ENDING, want, None
-
-    def _abort(self, poll: Poll) -> None:
-        self._effects.append(m.AbortLease(poll.request_id))
-        poll.in_flight = False
-
-    def _queue(self, now: float, held: Held, report: m.Report) -> None:
-        held.report, held.report_at, held.report_tries, held.reporting = report, now, 0, 0
-
-    def _fence(self, renewed_at: float) -> float:
-        return renewed_at + self._ttl * (1 - _MARGIN_SHARE)
-
-    def _next_beat(self) -> float:
-        if self._beat_now:
-            return self._beat_at if self._backoff.failures("beat") else 0.0
-        return self._beat_at
-
-    def _after_beat(self, sent_at: float) -> float:
-        """Every third of the ttl ± 20 % with attempts, every second while someone follows one."""
-        if not self._held:
-            return sent_at + self._config.heartbeat_seconds
-        if any(held.follow_until > sent_at and held.stage is Stage.RUNNING for held in self._held.values()):
-            return sent_at + min(_FOLLOW_SECONDS, self._ttl / 3)
-        return sent_at + self._ttl / 3 * self._rng.uniform(0.8, 1.2)
-
-    def _set_drained(self, drain: bool) -> None:
-        if drain != self._drained:
-            self._note("info", "drained" if drain else "no longer drained")
-        self._drained = drain
-
-    def _new_id(self) -> str:
-        return f"{self._rng.getrandbits(128):032x}"
-
-    def _note(self, level: str, event: str, **detail: str) -> None:
-        self._effects.append(m.Note(level, event, detail))

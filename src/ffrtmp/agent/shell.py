@@ -10,7 +10,8 @@ import msgspec
 
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.executor import Executor
-from ffrtmp.agent.session import Config, Session
+from ffrtmp.agent.moves import Config
+from ffrtmp.agent.session import Session
 from ffrtmp.agent.task import Kit, Task
 from ffrtmp.client.client import Client
 from ffrtmp.domain.job import Grant

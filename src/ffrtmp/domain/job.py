@@ -180,6 +180,7 @@ class EventKind(enum.StrEnum):
     ATTEMPT_STARTED = "attempt.started"
     ATTEMPT_PUBLISHING = "attempt.publishing"
     ATTEMPT_ENDED = "attempt.ended"
+    ATTEMPT_EXCUSED = "attempt.excused"  # it was lost, and its agent lives: it counts no more
     NODE_REGISTERED = "node.registered"
     NODE_LOST = "node.lost"
     NODE_DRAIN = "node.drain"

@@ -8,6 +8,8 @@ from ffrtmp.domain.errors import Failure, FailureClass
 
 #: G7: a task that took its agent or engine down this often fails for good
 POISON_CRASHES = 3
+#: a task whose agents live, and lost its lease all the same, is not tried for ever: from this attempt on each counts as a crash
+EXCUSED_ATTEMPTS = 20
 _FIRST_BACKOFF_SECONDS = 2.0
 _LONGEST_BACKOFF_SECONDS = 300.0
 

@@ -84,7 +84,7 @@ ATTEMPT_TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
     _A.ASSIGNED: frozenset({_A.RUNNING, _A.PUBLISHING, _A.DONE}) | _ENDS,
     _A.RUNNING: frozenset({_A.PUBLISHING, _A.DONE}) | _ENDS,
     # No CANCELED: a cancel that comes while the output is being published is refused (G5).
-    _A.PUBLISHING: frozenset({_A.DONE, _A.FAILED, _A.LOST}),
+    _A.PUBLISHING: frozenset({_A.DONE, _A.FAILED, _A.LOST, _A.RETURNED}),
     **{state: frozenset() for state in ATTEMPT_TERMINAL},
 }
 

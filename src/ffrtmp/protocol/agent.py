@@ -149,11 +149,16 @@ class Fail(_Message, frozen=True):
 
 
 class GiveBack(_Message, frozen=True):
-    """`POST /attempts/{id}/give-back`: without penalty, the task is queued again at once."""
+    """`POST /attempts/{id}/give-back`: without penalty, the task is queued again at once. No process of the attempt is left.
+
+    `fenced`: the agent could not renew its lease in time and ended it. An attempt that was publishing may be given back so. Of one
+    that the master has rescued meanwhile it tells that no agent died of it.
+    """
 
     node_id: str
     incarnation: str
     reason: str = ""
+    fenced: bool = False
 
 
 class Logs(_Message, frozen=True):

@@ -158,8 +158,10 @@ class BaseStore:
     ) -> interface.AttemptResult:
         return await self._report(calls.Fail(attempt_id, node_id, incarnation, failure, result))
 
-    async def give_back(self, attempt_id: str, node_id: str, incarnation: str, reason: str) -> interface.AttemptResult:
-        return await self._report(calls.GiveBack(attempt_id, node_id, incarnation, reason))
+    async def give_back(
+        self, attempt_id: str, node_id: str, incarnation: str, reason: str, *, fenced: bool = False
+    ) -> interface.AttemptResult:
+        return await self._report(calls.GiveBack(attempt_id, node_id, incarnation, reason, fenced))
 
     async def _report(self, call: calls.Report) -> interface.AttemptResult:
         result: interface.AttemptResult = await self._write(call)

@@ -91,6 +91,7 @@ class Fail(Report, frozen=True):
 
 class GiveBack(Report, frozen=True):
     reason: str
+    fenced: bool
 
 
 class PutLog(_Call, frozen=True):

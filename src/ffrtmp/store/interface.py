@@ -321,7 +321,9 @@ class Store(Protocol):
     ) -> AttemptResult:
         """Decides by `domain.retry.decide` whether the task is tried again. The code `canceled` ends it as canceled."""
 
-    async def give_back(self, attempt_id: str, node_id: str, incarnation: str, reason: str) -> AttemptResult: ...
+    async def give_back(
+        self, attempt_id: str, node_id: str, incarnation: str, reason: str, *, fenced: bool = False
+    ) -> AttemptResult: ...
     async def put_log(self, attempt_id: str, node_id: str, text: str) -> None: ...
     async def attempt_of(self, job_id: str, node_id: str) -> str:
         """The live attempt that a node holds of a job (the reference protocol names only these). Conflict when none."""

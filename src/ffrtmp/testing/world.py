@@ -89,8 +89,8 @@ class Agent:
         failure = Failure(code=code, message=f"it is {code.value}")
         return await self.store.fail(attempt_id, self.id, self.incarnation, failure, result)
 
-    async def give_back(self, attempt_id: str) -> interface.AttemptResult:
-        return await self.store.give_back(attempt_id, self.id, self.incarnation, "drained")
+    async def give_back(self, attempt_id: str, *, fenced: bool = False) -> interface.AttemptResult:
+        return await self.store.give_back(attempt_id, self.id, self.incarnation, "drained", fenced=fenced)
 
 
 class World:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ffrtmp.agent import messages as m
-from ffrtmp.agent.session import Config, Session
+from ffrtmp.agent.moves import Config
+from ffrtmp.agent.session import Session
 from ffrtmp.domain.errors import Code, Failure
 from ffrtmp.domain.job import Grant, OutputFile, Result, TaskKind
 from ffrtmp.domain.spec import Codec, Container, Input, InputKind, Rate, RateMode, Spec
@@ -38,6 +39,14 @@ class Attempt:
     @property
     def live(self) -> bool:
         return self.state in ("running", "publishing")
+
+
+def target_of(report: m.Report) -> str:
+    """The state that it asks for."""
+    if isinstance(report, agent.Fail) and report.failure.code is Code.CANCELED:
+        return "canceled"
+    targets = {"Complete": "done", "Fail": "failed", "GiveBack": "returned", "Publish": "publishing"}
+    return targets[type(report).__name__]
 
 
 @dataclass
@@ -169,7 +178,7 @@ class World:
                     timeout=timeout,
                 )
             case m.SendReport(number, attempt_id, report):
-                if attempt_id in self.gone | self.lost:
+                if attempt_id in self.gone | self.lost and target_of(report) not in ("returned", "canceled"):
                     self.violations.append(f"{attempt_id} was gone and is reported")
                 if not isinstance(report, agent.Publish):
                     self.finals.setdefault(attempt_id, set()).add(type(report).__name__)
@@ -317,11 +326,7 @@ class World:
         attempt = self.attempts[attempt_id]
         refused = m.CallFailed("report", m.Trouble.CONFLICT, attempt_id=attempt_id, number=number)
         taken = m.ReportTaken(number, attempt_id)
-        target = {"Complete": "done", "Fail": "failed", "GiveBack": "returned", "Publish": "publishing"}[
-            type(report).__name__
-        ]
-        if isinstance(report, agent.Fail) and report.failure.code is Code.CANCELED:
-            target = "canceled"
+        target = target_of(report)
         if attempt.state == target:
             return taken
         if not attempt.live or attempt.lease_end <= self.now or report.incarnation != self.incarnation:

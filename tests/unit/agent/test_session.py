@@ -8,7 +8,8 @@ import pytest
 from tests.unit.agent.simulated import grant
 
 from ffrtmp.agent import messages as m
-from ffrtmp.agent.session import Config, Session
+from ffrtmp.agent.moves import Config
+from ffrtmp.agent.session import Session
 from ffrtmp.domain.errors import Code, Failure
 from ffrtmp.domain.job import OutputFile, Progress, Result
 from ffrtmp.protocol import agent
@@ -106,8 +107,10 @@ def test_the_fence_counts_from_the_request_that_renewed(driver: Driver) -> None:
     driver.lease("a1", held=4.0, at=9.0)  # asked at 0; the answer was 5 s on its way
     killed = [(at, effect) for at, effect in driver.ticks(100.0) if isinstance(effect, m.KillTask)]
     assert killed == [(pytest.approx(4.0 + TTL * 0.9), m.KillTask("a1", True))]
-    assert driver.feed(m.TaskEnded("a1")) == []
     assert not of(driver.sent, m.SendReport)
+    [back] = of(driver.feed(m.TaskEnded("a1")), m.SendReport)  # when nothing of it is left
+    assert isinstance(back.report, agent.GiveBack)
+    assert back.report.fenced
 
 
 def test_a_beat_moves_the_fence_from_when_it_was_sent(driver: Driver) -> None:
@@ -188,13 +191,58 @@ def test_cancel_kills_then_reports(driver: Driver) -> None:
     assert driver.session.active == 0
 
 
-def test_gone_kills_at_once_and_says_nothing(driver: Driver) -> None:
+def test_gone_kills_at_once_and_says_that_we_live(driver: Driver) -> None:
     driver.lease("a1")
     driver.feed(m.TaskStarted("a1"))
     assert of(driver.answer_beat(("a1", GONE)), m.KillTask) == [m.KillTask("a1", True)]
     assert driver.session.active == 1  # its slot is not free before its processes are dead
-    assert not of(driver.feed(m.TaskEnded("a1", result=Result())), m.SendReport)
+    [back] = of(driver.feed(m.TaskEnded("a1", result=Result())), m.SendReport)
+    assert isinstance(back.report, agent.GiveBack)
+    assert back.report.fenced
     assert driver.session.active == 0
+    driver.refused()
+    assert not [effect for _, effect in driver.ticks(driver.now + 3 * TTL) if isinstance(effect, m.SendReport)]
+
+
+def test_what_was_fenced_is_said_until_a_master_hears_it_and_its_lease_is_not_renewed(driver: Driver) -> None:
+    driver.lease("a1")
+    driver.feed(m.TaskStarted("a1"))
+    driver.ticks(TTL)
+    driver.feed(m.TaskEnded("a1"), at=TTL)
+    for _ in range(3):
+        report = driver.last(m.SendReport)
+        driver.refused(m.Trouble.AWAY)
+        sent = [effect for _, effect in driver.ticks(driver.now + TTL) if isinstance(effect, m.SendReport)]
+        assert sent[0].report == report.report
+    [beat] = of(driver.answer_beat(), m.SendBeat)
+    assert not beat.beat.attempts
+    driver.taken()
+    assert not [effect for _, effect in driver.ticks(driver.now + 3 * TTL) if isinstance(effect, m.SendReport)]
+
+
+def test_a_result_is_reported_past_the_fence(driver: Driver) -> None:
+    driver.lease("a1")
+    driver.feed(m.TaskStarted("a1"))
+    driver.feed(m.TaskEnded("a1", result=Result()))
+    driver.ticks(2 * TTL)
+    driver.refused(m.Trouble.AWAY)
+    sent = [effect for _, effect in driver.ticks(driver.now + TTL) if isinstance(effect, m.SendReport)]
+    assert isinstance(sent[0].report, agent.Complete)
+
+
+def test_one_who_lost_the_name_gives_back_what_it_had_under_its_old_incarnation(driver: Driver) -> None:
+    driver.lease("a1")
+    before = driver.session.incarnation
+    driver.feed(m.TaskStarted("a1"))
+    effects = driver.feed(m.CallFailed("beat", m.Trouble.STALE, number=driver.last(m.SendBeat).number))
+    assert of(effects, m.KillTask)
+    driver.feed(m.TaskEnded("a1"))
+    [(at, register)] = [one for one in driver.ticks(TTL) if isinstance(one[1], m.SendRegister)]
+    assert register.incarnation != before
+    reply = agent.Registered(id="n1", name="n", heartbeat_interval_seconds=30.0, ttl_seconds=TTL)
+    [back] = of(driver.feed(m.Registered(reply), at=at), m.SendReport)
+    assert isinstance(back.report, agent.GiveBack)
+    assert back.report.incarnation == before
 
 
 def test_pause_and_resume_are_told_back(driver: Driver) -> None:

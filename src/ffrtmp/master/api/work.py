@@ -114,7 +114,9 @@ async def fail(call: Call) -> Any:
 async def give_back(call: Call) -> Any:
     sent = call.decode(_give_back)
     call.principal.may_act_for(sent.node_id)
-    result = await call.master.store.give_back(call.path["attempt_id"], sent.node_id, sent.incarnation, sent.reason)
+    result = await call.master.store.give_back(
+        call.path["attempt_id"], sent.node_id, sent.incarnation, sent.reason, fenced=sent.fenced
+    )
     return attempts.ended(call.master, result)
 
 

@@ -33,7 +33,7 @@ KINDS: dict[type, Kind] = {
     calls.Publish: Kind(reports.publish, reports.targets),
     calls.Complete: Kind(reports.complete, reports.targets),
     calls.Fail: Kind(reports.fail, reports.targets),
-    calls.GiveBack: Kind(reports.give_back, reports.targets),
+    calls.GiveBack: Kind(reports.give_back, reports.give_back_targets),
     calls.PutLog: Kind(reports.put_log),
     calls.Cancel: Kind(people.cancel, people.targets),
     calls.Pause: Kind(people.pause, people.targets),

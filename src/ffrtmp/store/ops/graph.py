@@ -140,6 +140,19 @@ def lose(unit: Unit, lease: rows.Lease, failure: Failure, *, back_off: bool) -> 
     return outcome(of, lease, run_at=run_at)
 
 
+def excuse(unit: Unit, of: rows.Job, task: rows.Task, *, attempt_id: str, node_id: str) -> tuple[int, ...]:
+    """The attempt was lost, and its agent lives: it counts no more, and a retry need not wait. Returns classes that got a task."""
+    task.crashes -= 1
+    task.changed = True
+    of.retry_count -= 1
+    unit.event(EventKind.ATTEMPT_EXCUSED, job_seq=of.seq, task_id=task.id, attempt_id=attempt_id, node_id=node_id)
+    waits = task.state is TaskState.RETRYING
+    if waits:
+        make_ready(unit, of, task, keep_place=True)
+    settle(unit, of)
+    return (task.class_id,) if waits and not of.held else ()
+
+
 def outcome(
     of: rows.Job, lease: rows.Lease, *, run_at: int | None = None, ready: tuple[int, ...] = (), replay: bool = False
 ) -> interface.AttemptResult:

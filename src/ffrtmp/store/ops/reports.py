@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from ffrtmp.domain import errors, job, spec, states
-from ffrtmp.domain.errors import Code
+from ffrtmp.domain.errors import Code, Failure
 from ffrtmp.domain.job import EventKind
+from ffrtmp.domain.retry import EXCUSED_ATTEMPTS
 from ffrtmp.domain.states import AttemptState, JobState
 from ffrtmp.store import calls, interface
 from ffrtmp.store.ops import graph, rows
@@ -37,6 +38,12 @@ class _Known(msgspec.Struct):
 
 async def targets(unit: Unit, batch: Sequence[calls.Report], into: Targets) -> None:
     found = await unit.tx.all("lease_jobs", ids=list({call.attempt_id for call in batch}))
+    into.jobs.update(row[0] for row in found)
+
+
+async def give_back_targets(unit: Unit, batch: Sequence[calls.Report], into: Targets) -> None:
+    await targets(unit, batch, into)
+    found = await unit.tx.all("lost_jobs", ids=[call.attempt_id for call in batch])
     into.jobs.update(row[0] for row in found)
 
 
@@ -254,11 +261,15 @@ async def give_back(unit: Unit, batch: Sequence[calls.GiveBack]) -> list[Answer]
     for call in batch:
         lease = _live(unit, call)
         if lease is None:
-            answers.append(_not_live(unit, call, ended, AttemptState.RETURNED))
+            answers.append(await _excused(unit, call, ended))
             continue
         of = unit.jobs[lease.job_seq]
         task = of.tasks[lease.position]
-        if lease.state is AttemptState.PUBLISHING:
+        if call.fenced and lease.number >= EXCUSED_ATTEMPTS:
+            failure = Failure(code=Code.LEASE_EXPIRED, message=f"Attempt {lease.number} could not be renewed in time.")
+            answers.append(graph.lose(unit, lease, failure, back_off=True))
+            continue
+        if lease.state is AttemptState.PUBLISHING and not call.fenced:
             answers.append(
                 errors.Conflict(
                     f"Attempt {lease.attempt_id} is publishing: complete it or fail it.",
@@ -275,6 +286,32 @@ async def give_back(unit: Unit, batch: Sequence[calls.GiveBack]) -> list[Answer]
             graph.settle(unit, of)
         answers.append(graph.outcome(of, lease))
     return answers
+
+
+class _Excused(msgspec.Struct):
+    job_seq: int
+    attempt_id: str
+
+
+async def _excused(unit: Unit, call: calls.GiveBack, ended: dict[str, _Known]) -> Answer:
+    """The answer to an agent that gives back what is not live any more. That its lease ended was not the job's doing: it lives."""
+    answer = _not_live(unit, call, ended, AttemptState.RETURNED, AttemptState.LOST)
+    known = ended.get(call.attempt_id)
+    of = None if known is None else unit.jobs.get(known.job_seq)
+    if known is None or of is None or isinstance(answer, errors.FfrtmpError) or known.state is not AttemptState.LOST:
+        return answer
+    [task] = [task for task in of.tasks if task.id == known.task_id]
+    if task.state in states.TASK_TERMINAL or task.attempts >= EXCUSED_ATTEMPTS:
+        return answer
+    if not await unit.tx.change("attempt_excuse", [_Excused(known.job_seq, known.attempt_id)]):
+        return answer
+    ready = graph.excuse(unit, of, task, attempt_id=known.attempt_id, node_id=known.node_id)
+    return msgspec.structs.replace(
+        answer,
+        job_state=of.state,
+        retry=of.retry_count,
+        ready_class_ids=ready,
+    )
 
 
 class _Log(msgspec.Struct):

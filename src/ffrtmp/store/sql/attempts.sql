@@ -38,6 +38,13 @@ WHERE job_seq = :job_seq AND id = :attempt_id AND state = :was;
 SELECT a.id, a.task_id, a.job_seq, a.node_id, a.incarnation, a.state, j.id, j.state, j.cancel_requested, j.retry_count, j.max_retries
 FROM attempts a JOIN jobs j ON j.seq = a.job_seq WHERE a.id {{in ids text}};
 
+-- name: lost_jobs
+SELECT job_seq FROM attempts WHERE id {{in ids text}} AND state = 'lost';
+
+-- name: attempt_excuse
+UPDATE attempts SET excused = 1
+WHERE job_seq = :job_seq AND id = :attempt_id AND state = 'lost' AND excused = 0;
+
 -- name: attempt_log_put
 INSERT INTO attempt_logs (job_seq, attempt_id, text) VALUES (:job_seq, :attempt_id, :text)
 ON CONFLICT (job_seq, attempt_id) DO UPDATE SET text = excluded.text;

@@ -6,7 +6,7 @@ import random
 from array import array
 
 from ffrtmp.agent import messages as m
-from ffrtmp.agent.session import Config
+from ffrtmp.agent.moves import Config
 from ffrtmp.agent.shell import Shell
 from ffrtmp.agent.task import Task
 from ffrtmp.domain import node, spec

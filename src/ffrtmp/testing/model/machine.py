@@ -220,10 +220,12 @@ class Machine(People):
         self._report(call, who[0], lambda: self.model.fail(*who, failure, result))
 
     @precondition(lambda self: self.held)
-    @rule(index=which, mine=often)
-    def give_back(self, index: int, mine: bool) -> None:
-        who = self._attempt(index, mine)
-        self._report(self.store.give_back(*who, "drained"), who[0], lambda: self.model.give_back(*who))
+    @rule(index=which, mine=often, lost=st.booleans(), fenced=st.booleans())
+    def give_back(self, index: int, mine: bool, lost: bool, fenced: bool) -> None:
+        gone = [held for held in self.held if held[0] in self.model.attempts and self.model.attempts[held[0]].lost]
+        who = self._pick(gone, index, gone[0]) if lost and gone else self._attempt(index, mine)
+        call = self.store.give_back(*who, "drained", fenced=fenced)
+        self._report(call, who[0], lambda: self.model.give_back(*who, fenced=fenced))
 
     @precondition(lambda self: self.held)
     @rule(index=which, mine=often, text=st.sampled_from(["a", "b"]))

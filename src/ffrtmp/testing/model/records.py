@@ -27,10 +27,15 @@ class Attempt(msgspec.Struct, kw_only=True):
     result: job.Result | None = None
     outputs: list[job.OutputFile] | None = None  #: what it was about to publish
     log: str | None = None
+    excused: bool = False  #: it was lost, and its agent lives
 
     @property
     def live(self) -> bool:
         return self.state not in states.ATTEMPT_TERMINAL
+
+    @property
+    def lost(self) -> bool:
+        return self.state is AttemptState.LOST
 
 
 class Task(msgspec.Struct, kw_only=True):

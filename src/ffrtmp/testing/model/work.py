@@ -15,6 +15,7 @@ _SECOND_US = 1_000_000
 _HOUR_US = 3600 * _SECOND_US
 _TOUCH_US = 5 * _SECOND_US
 _POISON_CRASHES = 3
+_EXCUSED_ATTEMPTS = 20
 _A = AttemptState
 
 
@@ -312,11 +313,15 @@ class Model(Queue):
         else:
             self._try_again(attempt.task, Failure(code=code, message=""), crashed=True, back_off=back_off)
 
-    def give_back(self, attempt_id: str, node_id: str, incarnation: str) -> Attempt | None:
-        attempt = self._reported(attempt_id, node_id, incarnation, _A.RETURNED)
+    def give_back(self, attempt_id: str, node_id: str, incarnation: str, *, fenced: bool) -> Attempt | None:
+        attempt = self._reported(attempt_id, node_id, incarnation, _A.RETURNED, _A.LOST)
         if attempt is None:
+            self._excuse(self.attempts[attempt_id])
             return None
-        if attempt.state is _A.PUBLISHING:
+        if fenced and attempt.number >= _EXCUSED_ATTEMPTS:
+            self._lose(attempt, Code.LEASE_EXPIRED, back_off=True)
+            return attempt
+        if attempt.state is _A.PUBLISHING and not fenced:
             raise errors.Conflict(state=attempt.state.value, code="publishing")
         self._end(attempt, _A.RETURNED)
         if attempt.task.of.cancel_requested or attempt.task.of.over:
@@ -325,6 +330,18 @@ class Model(Queue):
             self.make_ready(attempt.task, keep_place=True)
             self.settle(attempt.task.of)
         return attempt
+
+    def _excuse(self, attempt: Attempt) -> None:
+        task = attempt.task
+        if attempt.state is not _A.LOST or attempt.excused or task.over or len(task.attempts) >= _EXCUSED_ATTEMPTS:
+            return
+        attempt.excused = True
+        task.crashes -= 1
+        task.of.retries -= 1
+        self._say_of(attempt, EventKind.ATTEMPT_EXCUSED)
+        if task.state is TaskState.RETRYING:
+            self.make_ready(task, keep_place=True)
+        self.settle(task.of)
 
     def put_log(self, attempt_id: str, node_id: str, text: str) -> None:
         attempt = self.attempts.get(attempt_id)

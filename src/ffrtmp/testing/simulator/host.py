@@ -7,7 +7,8 @@ from typing import Any
 
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.executor import Executor
-from ffrtmp.agent.session import Config, Session
+from ffrtmp.agent.moves import Config
+from ffrtmp.agent.session import Session
 from ffrtmp.domain import node, spec
 from ffrtmp.domain.job import Grant
 from ffrtmp.master.api import nodes, work

@@ -117,6 +117,8 @@ class _Line:
                 self._waiting.add(job)
             case EventKind.TASK_RETRY:
                 self._retrying.add(job)
+            case EventKind.ATTEMPT_EXCUSED:
+                self._retrying.discard(job)  # it keeps its time, as if it had been given back
             case EventKind.JOB_PAUSE_REQUESTED | EventKind.JOB_CANCEL_REQUESTED:
                 self._held.add(job)
             case EventKind.JOB_RESUME_REQUESTED:

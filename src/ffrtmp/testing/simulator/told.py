@@ -8,7 +8,7 @@ import msgspec
 
 from ffrtmp.domain import states
 from ffrtmp.domain.job import EventKind
-from ffrtmp.domain.states import JobState
+from ffrtmp.domain.states import AttemptState, JobState
 from ffrtmp.testing.simulator.scene import Scene
 from ffrtmp.testing.simulator.store import EPOCH_US
 
@@ -68,11 +68,18 @@ _ABOUT_THE_JOB = (
 def history_is_whole(scene: Scene) -> Iterator[str]:
     """G2: each job's events follow one another without a gap or a repeat, and nothing comes after its end."""
     at: dict[str, str] = defaultdict(str)
+    lost: set[str] = set()  #: attempts, until they are excused
     for event in events(scene):
         if not event.job_id:
             continue
         where = at[event.job_id]
-        if event.kind in _ABOUT_THE_JOB:
+        if event.kind == EventKind.ATTEMPT_ENDED and event.data["state"] == AttemptState.LOST:
+            lost.add(event.attempt_id)
+        if event.kind == EventKind.ATTEMPT_EXCUSED:
+            if where == "over" or event.attempt_id not in lost:
+                yield f"{event.job_id}: {event.attempt_id} is excused, which was not lost, or is over"
+            lost.discard(event.attempt_id)
+        elif event.kind in _ABOUT_THE_JOB:
             if where in ("", "over"):
                 yield f"{event.job_id}: {event.kind} {event.data} when it was {where or 'not there yet'}"
             elif event.kind == EventKind.JOB_STATE and JobState(event.data["to"]) in states.JOB_TERMINAL:
@@ -110,5 +117,7 @@ def retries_back_off(scene: Scene) -> Iterator[str]:
                     f"{event.job_id}: retry {event.data['retry']} after {run_at - event.at:.6f} s; up to {ceiling:g} s"
                     " was promised"
                 )
+        elif event.kind == EventKind.ATTEMPT_EXCUSED:
+            due.pop(event.job_id, None)
         elif event.kind == EventKind.TASK_READY and event.at < due.pop(event.job_id, 0.0):
             yield f"{event.job_id}: its retry was ready at {event.at:.3f}, before its time"

@@ -10,3 +10,5 @@ CREATE TABLE removed_uploads (
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE attempts ADD COLUMN progress TEXT; -- how far it was when it ended, if it did not end well
+-- 1: it was lost, and its agent turned out to live: it does not count as a crash
+ALTER TABLE attempts ADD COLUMN excused INTEGER NOT NULL DEFAULT 0;
