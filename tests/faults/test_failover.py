@@ -43,7 +43,9 @@ async def test_the_job_of_an_agent_goes_on_when_its_master_is_killed(tmp_path: P
         agent = await farm.agent("a", running["m1"], masters=list(farm.urls.values()))
         shutil.copy(BUNNY, farm.media / "in.mp4")
         async with await Client.connect(farm.urls.values()) as client:
-            made = await client.submit({"parameters": {"input": "in.mp4", "output": "out.mp4", **_SLOW}})
+            made = await client.submit(
+                {"parameters": {"input": "in.mp4", "output": "out.mp4", **_SLOW, "duration": 1.5}}
+            )
             await until(client, made.id, "running")
             used = next(name for name, master in running.items() if any("node" in line for line in master.logged))
             other = next(name for name in running if name != used)
