@@ -22,7 +22,7 @@ async def run(*, quick: bool = False) -> str:
                 continue
             with tempfile.TemporaryDirectory() as place:
                 clock = Clock()
-                store = SqliteStore(Path(place) / "queue.db", clock_us=clock)
+                store = SqliteStore(Path(place) / "queue.db", clock=clock.read)
                 await store.open()
                 found = await ageing.starve(World(store), clock, queue, priority, step_seconds=step_seconds)
                 await store.close()

@@ -25,7 +25,7 @@ async def test_a_low_rank_is_overtaken_until_its_bound_and_no_longer(
     queue: Queue, priority: Priority, tmp_path: Path
 ) -> None:
     clock = Clock()
-    store = SqliteStore(tmp_path / "queue.db", clock_us=clock)
+    store = SqliteStore(tmp_path / "queue.db", clock=clock.read)
     await store.open()
     try:
         found = await ageing.starve(World(store), clock, queue, priority, step_seconds=_STEP_SECONDS)

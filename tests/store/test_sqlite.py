@@ -7,13 +7,14 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from ffrtmp.domain import errors, spec
 from ffrtmp.domain.states import JobState
-from ffrtmp.store import sqlite_file, sqlite_guard, statements
+from ffrtmp.store import sqlite_clock, sqlite_file, sqlite_guard, statements
 from ffrtmp.store.interface import JobFilter
 from ffrtmp.store.ops import read
 from ffrtmp.store.sqlite import SqliteStore
@@ -82,21 +83,58 @@ def test_commits_are_synced(tmp_path: Path) -> None:
 
 async def test_the_clock_never_goes_back(tmp_path: Path) -> None:
     clock = clocks.Clock()
-    store = SqliteStore(tmp_path / "queue.db", clock_us=clock, rng=NoWait())
+    store = SqliteStore(tmp_path / "queue.db", clock=clock.read, rng=NoWait())
     await store.open()
     world = World(store)
     first = await world.submit()
-    clock.advance(seconds=-3600)
-    second = await world.submit()
-    assert second.created_at == first.created_at
-    clock.advance(seconds=7200)
-    assert (await world.submit()).created_at == first.created_at + 3_600_000_000
+    clock.set_back(seconds=3600)
+    assert (await world.submit()).created_at == first.created_at
+    clock.advance(seconds=10)
+    assert (await world.submit()).created_at == first.created_at + 10_000_000
+    assert await store.now_us() == first.created_at + 10_000_000
+    clock.set_back(seconds=-7200)
+    assert (await world.submit()).created_at == clock.us == first.created_at + 3_610_000_000
     await store.close()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_clock_that_was_set_back_keeps_nobody_waiting(tmp_path: Path, restarted: bool) -> None:
+    """Neither the job of a dead agent nor a retry waits until the clock is there again."""
+    clock = clocks.Clock()
+    store = SqliteStore(tmp_path / "queue.db", clock=clock.read, rng=NoWait())
+    await store.open()
+    world = World(store)
+    made = await world.submit()
+    agent = await world.agent(ttl_us=30_000_000)
+    await agent.take()
+    if restarted:
+        await store.close()
+        clock.set_back(seconds=3600)
+        store = SqliteStore(tmp_path / "queue.db", clock=clock.read, rng=NoWait())
+        await store.open()
+    else:
+        clock.set_back(seconds=3600)
+    clock.advance(seconds=29)
+    assert (await store.rescue(10)).attempts == []
+    clock.advance(seconds=2)
+    [lost] = (await store.rescue(10)).attempts
+    assert lost.job_id == made.id
+    clock.advance(seconds=1)
+    assert (await store.promote(10)).count == 1
+    await store.close()
+
+
+def test_the_clock_is_this_machines_and_counts_its_sleep() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME) * 1e6
+    wall, steady = sqlite_clock.read()
+    assert before - 1 <= steady <= time.clock_gettime(time.CLOCK_BOOTTIME) * 1e6
+    clock = sqlite_clock.Clock()
+    assert wall <= clock() <= time.time() * 1e6 + 1
 
 
 async def test_time_decides_what_is_due(tmp_path: Path) -> None:
     clock = clocks.Clock()
-    store = SqliteStore(tmp_path / "queue.db", clock_us=clock)
+    store = SqliteStore(tmp_path / "queue.db", clock=clock.read)
     await store.open()
     world = World(store)
     await world.submit()

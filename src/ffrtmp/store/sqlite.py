@@ -1,6 +1,7 @@
 """The store on SQLite: one file, one master, one process that writes."""
 
 import asyncio
+import contextlib
 import os
 import random
 import sqlite3
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from ffrtmp.domain import errors
-from ffrtmp.store import sqlite_file, sqlite_guard
+from ffrtmp.store import sqlite_clock, sqlite_file, sqlite_guard
 from ffrtmp.store.base import BaseStore
 from ffrtmp.store.sqlite_tx import SqliteTx, drive
 from ffrtmp.store.sqlite_writer import Writer
@@ -28,12 +29,8 @@ _LAST_TRANSACTION_SECONDS = 10.0
 _SILENT_SECONDS = 5.0
 
 
-def _clock_us() -> int:
-    return time.time_ns() // 1000
-
-
 class SqliteStore(BaseStore):
-    """`clock_us` stands for the database's clock; it is never let run backwards."""
+    """`clock` stands for the database's clock."""
 
     make_writer = Writer
 
@@ -41,12 +38,11 @@ class SqliteStore(BaseStore):
         self,
         path: Path | str,
         *,
-        clock_us: Callable[[], int] = _clock_us,
+        clock: Callable[[], sqlite_clock.Reading] = sqlite_clock.read,
         rng: random.Random | None = None,
     ) -> None:
         self.path = Path(path)
-        self._clock_us = clock_us
-        self._latest_us = 0
+        self._now = sqlite_clock.Clock(clock)  #: of all writers and readers
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
         self._lock: int | None = None
         self._writer: Writer | None = None
@@ -71,6 +67,7 @@ class SqliteStore(BaseStore):
             assert self._lock is not None
             writer = self.make_writer(self.path, self._lock, now_us=self._now, rng=self._rng)
             await writer.start()
+            self._now.not_before(self._latest())
         except BaseException as error:
             self._release()
             if isinstance(error, OSError):
@@ -78,6 +75,13 @@ class SqliteStore(BaseStore):
             raise
         self._writer = writer
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ffrtmp-store-reader")
+
+    def _latest(self) -> int:
+        """The time, µs, of the last thing that the database has: what is due soon after must not wait for it to come again."""
+        with contextlib.closing(sqlite_file.for_reading(self.path)) as connection:
+            tx = SqliteTx(connection, self._now)
+            (latest,) = drive(cast(Coroutine[Any, Any, tuple[int]], tx.one("time_latest")))
+        return latest
 
     async def check(self) -> None:
         await super().check()
@@ -124,10 +128,6 @@ class SqliteStore(BaseStore):
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    def _now(self) -> int:
-        self._latest_us = max(self._latest_us, self._clock_us())
-        return self._latest_us
 
     async def _write(self, call: Any) -> Any:
         if self._writer is None:

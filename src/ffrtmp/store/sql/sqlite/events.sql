@@ -15,3 +15,7 @@ WHERE e.node_id = :node_id AND e.seq > :after ORDER BY e.seq LIMIT :count;
 
 -- name: event_last
 SELECT coalesce(max(seq), 0) FROM events;
+
+-- name: time_latest
+SELECT max(coalesce((SELECT at FROM events ORDER BY seq DESC LIMIT 1), 0),
+           coalesce((SELECT max(last_heartbeat) FROM nodes), 0));
