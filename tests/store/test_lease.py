@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,9 @@ from ffrtmp.domain.states import AttemptState, JobState, TaskState
 from ffrtmp.protocol.agent import AttemptBeat, CommandKind
 from ffrtmp.store import interface
 from ffrtmp.testing import factories
-from ffrtmp.testing.world import World, conflict, in_order, nothing
+from ffrtmp.testing.world import Agent, World, conflict, in_order, nothing
+
+Sql = Callable[[str], Awaitable[list[tuple[Any, ...]]]]
 
 
 async def test_a_lease_gives_a_task_and_all_that_is_needed(world: World) -> None:
@@ -218,6 +222,61 @@ async def test_an_agent_that_names_nothing_renews_all_it_has(world: World) -> No
     await agent.complete(grant.attempt_id)
     assert (await world.store.beat(beat)).commands == {}
     assert (await conflict(world.store.attempt_of(made.id, agent.id))).state == "completed"
+
+
+async def _silence(sql: Sql, made: job.Job, seconds: int) -> None:
+    """As if so much time had passed since anything was heard of the job's attempt."""
+    past = seconds * 1_000_000
+    await sql(
+        f"UPDATE leases SET renewable_until = renewable_until - {past}, expires_at = expires_at - {past}"
+        f" WHERE job_seq = {made.sequence_number}"
+    )
+
+
+async def _silent_beat(agent: Agent) -> None:
+    await agent.store.beat(interface.BeatCall(node_id=agent.id, incarnation="", attempts=(), all_attempts=True))
+
+
+async def test_a_reference_agent_that_never_heard_of_its_job_does_not_keep_it(world: World, sql: Sql) -> None:
+    """The answer of /jobs/next was lost. The agent's beats say nothing of what it works on; only that it asks about a job does."""
+    made = await world.submit()
+    agent = await world.agent("reference", incarnation="", ttl_us=90_000_000)
+    await agent.take()
+    await _silence(sql, made, 7100)
+    await _silent_beat(agent)  # it makes an input, perhaps, or is of a version that never asks
+    assert (await world.store.rescue(10)).attempts == []
+    await _silence(sql, made, 101)
+    await _silent_beat(agent)
+    [lost] = (await world.store.rescue(10)).attempts
+    assert lost.job_id == made.id
+
+
+async def test_a_reference_agent_keeps_a_job_for_as_long_as_it_asks_about_it(world: World, sql: Sql) -> None:
+    """It reports once, whether the answer comes or not, and has forgotten the job then."""
+    made, other = await world.submit(), await world.submit()
+    agent = await world.agent("reference", incarnation="", ttl_us=90_000_000)
+    assert len(await agent.lease(2)) == 2
+    for _ in range(3):
+        await world.store.asked_about(made.id)
+        await world.store.asked_about(other.id)
+        await _silence(sql, made, 170)
+        await _silence(sql, other, 170)
+        await _silent_beat(agent)
+        assert (await world.store.rescue(10)).attempts == []
+    await world.store.asked_about(other.id)
+    await _silence(sql, made, 100)
+    await _silence(sql, other, 100)
+    await _silent_beat(agent)
+    assert [lost.job_id for lost in (await world.store.rescue(10)).attempts] == [made.id]
+
+
+async def test_whoever_asks_about_a_job_of_our_agents_changes_nothing(world: World, sql: Sql) -> None:
+    made = await world.submit()
+    await (await world.agent()).take()
+    before = await sql("SELECT * FROM leases")
+    await world.store.asked_about(made.id)
+    await world.store.asked_about("nobody")
+    assert await sql("SELECT * FROM leases") == before
 
 
 async def test_pause_and_cancel_come_down_with_beats_and_directives(world: World) -> None:

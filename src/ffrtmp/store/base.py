@@ -140,6 +140,9 @@ class BaseStore:
         result: interface.BeatResult = await self._write(calls.Beat(call))
         return result
 
+    async def asked_about(self, job_id: str) -> None:
+        await self._write(calls.AskedAbout(job_id))
+
     async def directives(self, node_id: str) -> dict[str, CommandKind]:
         return await self._read(lease.directives, node_id)
 

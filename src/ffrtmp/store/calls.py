@@ -68,6 +68,10 @@ class Beat(_Call, frozen=True):
     call: interface.BeatCall
 
 
+class AskedAbout(_Call, frozen=True):
+    job_id: str
+
+
 class Report(_Call, frozen=True):
     """What all reports of an attempt have."""
 

@@ -90,7 +90,7 @@ Choose = Callable[[Sequence[Ready], Sequence[LeaseCall]], list[list[Ready]]]
 
 
 class BeatCall(msgspec.Struct, frozen=True, kw_only=True):
-    """Renews the leases of the attempts named; with `all_attempts` (a reference agent) of all the node has."""
+    """Renews the leases of the attempts named; with `all_attempts` (a reference agent) of all that the node has and asks about."""
 
     node_id: str
     incarnation: str
@@ -305,6 +305,9 @@ class Store(Protocol):
         A draining node gets nothing."""
 
     async def beat(self, call: BeatCall) -> BeatResult: ...
+    async def asked_about(self, job_id: str) -> None:
+        """A reference agent asked how this job is, as it does while the job's command runs: its beats go on renewing the lease."""
+
     async def directives(self, node_id: str) -> dict[str, agent.CommandKind]:
         """Attempts of the node that must do something now (cancel, pause, resume)."""
 

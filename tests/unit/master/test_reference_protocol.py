@@ -3,6 +3,11 @@
 import hashlib
 from typing import Any
 
+import pytest
+
+from ffrtmp.domain import errors
+from ffrtmp.store.base import BaseStore
+
 from .conftest import Running, both_databases
 
 pytestmark = both_databases
@@ -86,6 +91,32 @@ async def test_it_sees_a_cancel_and_confirms_it(master: Running) -> None:
     sent = {"job_id": found["id"], "node_id": node["id"], "status": "canceled"}
     assert await master.send("POST", "/results", json=sent) == {"status": "success"}
     assert (await master.send("GET", "/jobs/1"))["state"] == "canceled"
+
+
+async def test_where_it_asks_about_its_job_tells_that_it_works_on_it(
+    master: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[str] = []
+
+    async def note(_: BaseStore, job_id: str) -> None:
+        noted.append(job_id)
+        raise errors.Unavailable("The disk of the database is full.")  # it must hear of a cancel all the same
+
+    monkeypatch.setattr(BaseStore, "asked_about", note)
+    node = await _agent(master)
+    made = await master.submit(parameters=_LOCAL)
+    await master.send("GET", f"/api/v1/jobs/{made['id']}", expect=200)
+    assert noted == []
+    await master.send("GET", f"/jobs/next?node_id={node['id']}")
+    await master.send("GET", f"/jobs/{made['id']}", expect=200)
+    assert noted == []
+    await master.send("GET", f"/api/v1/jobs/{made['id']}", expect=200)
+    assert noted == [made["id"]]
+    await master.send(
+        "POST", "/results", json={"job_id": made["id"], "node_id": node["id"], "status": "completed"}, expect=200
+    )
+    await master.send("GET", f"/api/v1/jobs/{made['id']}", expect=200)
+    assert noted == [made["id"]]
 
 
 async def test_its_cli_finds_the_names_it_reads(master: Running) -> None:

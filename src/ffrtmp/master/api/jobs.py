@@ -7,6 +7,7 @@ import msgspec
 
 from ffrtmp.domain import errors, spec, states
 from ffrtmp.master import explain, submission
+from ffrtmp.master.api import reference
 from ffrtmp.master.http.call import Call, Reply
 from ffrtmp.protocol import views
 from ffrtmp.store import interface
@@ -120,9 +121,11 @@ async def one(call: Call) -> Any:
                 interface.Hint(follows=(interface.Follow(job.id, tuple(live), _FOLLOW_SECONDS),))
             )
     view = views.job_view(job)
-    if call.scope["path"].startswith("/api/v1/") and job.cancel_requested:
-        # a reference agent knows a cancel only by this word, and stops its command when it reads it
-        return msgspec.structs.replace(view, status=states.JobState.CANCELED.value)
+    if call.scope["path"].startswith("/api/v1/"):
+        await reference.asked_about(call.master, job)
+        if job.cancel_requested:
+            # a reference agent knows a cancel only by this word, and stops its command when it reads it
+            return msgspec.structs.replace(view, status=states.JobState.CANCELED.value)
     return view
 
 

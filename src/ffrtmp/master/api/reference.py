@@ -1,7 +1,8 @@
 """The reference's worker protocol: deployed reference agents work against this master unchanged.
 
-They poll `/jobs/next`, beat with an empty body, report to `/results`, and look at `/api/v1/jobs/{id}` for a cancel. They name jobs,
-not attempts: each job of theirs is a whole file with one live attempt. They cannot verify an output; the verdict says so.
+They poll `/jobs/next`, beat with an empty body, report to `/results`, and look at `/api/v1/jobs/{id}` for a cancel, every 5 s while
+a job's command runs. They name jobs, not attempts: each job of theirs is a whole file with one live attempt. They repeat no call
+whose answer was lost: only their looking tells which jobs they work on. They cannot verify an output; the verdict says so.
 """
 
 from typing import Annotated, Any
@@ -93,6 +94,18 @@ async def next_job(call: Call) -> Any:
             retry_count=found.retry_count,
         )
     )
+
+
+async def asked_about(master: context.Master, of: job.Job) -> None:
+    """Somebody looked at the job where its agent looks while it works on it."""
+    if of.node_id is None or of.state in states.JOB_TERMINAL:
+        return
+    try:
+        if (await master.classes.node(of.node_id)).capabilities.reference_protocol:
+            await master.store.asked_about(of.id)
+    except (errors.NotFound, errors.Unavailable) as error:
+        # the agent must still hear of a cancel; the next look may be noted
+        master.log.warning("it could not be noted that an agent asked about its job", job_id=of.id, why=error.message)
 
 
 def _parameters(what: spec.Spec) -> dict[str, Any]:

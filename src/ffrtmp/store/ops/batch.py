@@ -23,6 +23,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 #: in the order in which the kinds of a batch run. Leases come last: they take what the others made ready, and wait for nobody.
 KINDS: dict[type, Kind] = {
+    calls.AskedAbout: Kind(lease.asked_about, lease.asked_about_targets),
     calls.Beat: Kind(lease.beat, lease.beat_targets),
     calls.Register: Kind(nodes.register, nodes.register_targets),
     calls.SetCredential: Kind(nodes.set_credential, nodes.credential_targets),

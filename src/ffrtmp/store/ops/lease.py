@@ -20,6 +20,14 @@ _outputs = msgspec.json.Decoder(list[job.OutputFile]).decode
 _TOUCH_US = 5_000_000  #: a lease call says that the node lives, but is written down no more often than this
 
 
+#: How long the empty beats of a reference agent renew the lease of a job that it has not asked about yet. It asks every 5 s while
+#: the job's command runs, and before that makes an input, which takes minutes. (It ends a command after an hour.)
+_NOT_ASKED_US = 7_200_000_000
+#: the same from each time on that it asked: two lease times, for it may miss some answers
+_ASKED_US = 180_000_000
+_ASKED_TOUCH_US = 15_000_000  #: it asks often; this is written down no more often
+
+
 class _Line(msgspec.Struct, gc=False):
     class_id: int
     count: int
@@ -186,6 +194,7 @@ def _assign(unit: Unit, one: _Given, call: interface.LeaseCall) -> None:
         AttemptState.ASSIGNED,
         0,
         unit.now + unit.nodes[call.node_id].ttl_us,
+        renewable_until=None if call.incarnation else unit.now + _NOT_ASKED_US,
         at=unit.now,
     )
     unit.leases[made.attempt_id] = made
@@ -322,10 +331,35 @@ def _named(unit: Unit, call: interface.BeatCall) -> Iterable[AttemptBeat]:
         return call.attempts
     named = {attempt.attempt_id: attempt for attempt in call.attempts}
     for lease in unit.leases.values():
-        if _is_of(lease, call) and lease.attempt_id not in named:
+        if _is_of(lease, call) and lease.attempt_id not in named and _is_renewable(unit, lease):
             # such an agent says nothing of its attempts: they run from the time it has them
             named[lease.attempt_id] = AttemptBeat(attempt_id=lease.attempt_id, started=True, paused=bool(lease.paused))
     return named.values()
+
+
+def _is_renewable(unit: Unit, lease: rows.Lease) -> bool:
+    """By a beat that does not name it. Its agent may never have heard of it, or have forgotten it: a reference agent asks for a
+    job, and reports one, only once, whether the answer comes or not."""
+    return lease.renewable_until is None or lease.renewable_until >= unit.now
+
+
+async def asked_about_targets(unit: Unit, batch: Sequence[calls.AskedAbout], into: Targets) -> None:
+    ids = sorted({call.job_id for call in batch})
+    into.jobs.update(row[1] for row in await unit.tx.all("job_refs", ids=ids, seqs=[]))
+
+
+async def asked_about(unit: Unit, batch: Sequence[calls.AskedAbout]) -> list[None]:
+    until = unit.now + _ASKED_US
+    asked: list[rows.Lease] = []
+    for job_id in sorted({call.job_id for call in batch}):
+        of = unit.by_id.get(job_id)
+        for lease in of.leases if of is not None else ():
+            before = lease.renewable_until
+            if not lease.incarnation and (before is None or abs(until - before) >= _ASKED_TOUCH_US):
+                lease.renewable_until = until
+                asked.append(lease)
+    await unit.tx.change("lease_asked_about", asked)
+    return [None] * len(batch)
 
 
 def _node_lives(unit: Unit, node: rows.Node, call: interface.BeatCall) -> None:

@@ -84,6 +84,7 @@ class Lease(msgspec.Struct, gc=False):
     paused: int
     expires_at: int
     progress: str | None = None
+    renewable_until: int | None = None  #: by a beat that names no attempts; None: for ever
     at: int = 0
     was: AttemptState = AttemptState.ASSIGNED
     failure: str | None = None

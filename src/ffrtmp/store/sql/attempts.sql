@@ -1,5 +1,6 @@
 -- name: leases_of_jobs
-SELECT attempt_id, job_seq, position, task_id, node_id, incarnation, number, state, paused, expires_at, progress
+SELECT attempt_id, job_seq, position, task_id, node_id, incarnation, number, state, paused, expires_at, progress,
+       renewable_until
 FROM leases WHERE job_seq {{in seqs bigint}} ORDER BY attempt_id;
 
 -- name: lease_jobs
@@ -12,12 +13,15 @@ SELECT job_seq FROM leases WHERE node_id {{in ids text}};
 SELECT job_seq, expires_at FROM leases WHERE expires_at < :now ORDER BY expires_at LIMIT :count;
 
 -- name: lease_insert
-INSERT INTO leases (attempt_id, job_seq, position, task_id, node_id, incarnation, number, state, expires_at)
-VALUES (:attempt_id, :job_seq, :position, :task_id, :node_id, :incarnation, :number, :state, :expires_at);
+INSERT INTO leases (attempt_id, job_seq, position, task_id, node_id, incarnation, number, state, expires_at, renewable_until)
+VALUES (:attempt_id, :job_seq, :position, :task_id, :node_id, :incarnation, :number, :state, :expires_at, :renewable_until);
 
 -- name: lease_renew
 UPDATE leases SET state = :state, paused = :paused, expires_at = :expires_at, progress = coalesce(:progress, progress)
 WHERE attempt_id = :attempt_id;
+
+-- name: lease_asked_about
+UPDATE leases SET renewable_until = :renewable_until WHERE attempt_id = :attempt_id;
 
 -- name: lease_delete
 DELETE FROM leases WHERE attempt_id = :attempt_id;

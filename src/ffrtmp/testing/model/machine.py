@@ -18,6 +18,7 @@ from ffrtmp.testing.model.people import CLASSES, NOBODY, People, often, which
 from ffrtmp.testing.model.records import Upload
 
 ALL = 1000  #: more than a run can have of anything
+REFERENCE = "reference"  #: the node whose agent has no incarnation
 CODES = (
     Code.STALLED,
     Code.ENGINE_CRASHED,
@@ -45,7 +46,7 @@ class Machine(People):
     # nodes
 
     @rule(
-        name=st.sampled_from(["one", "two"]),
+        name=st.sampled_from(["one", "two", REFERENCE]),
         anew=st.sampled_from([False, False, True]),
         ttl=st.sampled_from([10, 60]),
         slots=st.sampled_from([1, 4]),
@@ -56,6 +57,7 @@ class Machine(People):
     def _register(self, name: str, *, anew: bool, ttl: int, slots: int) -> None:
         known = [node for node in self.model.nodes.values() if node.name == name and not node.removed]
         incarnation = known[0].incarnation if known and not anew else self._id("incarnation")
+        incarnation = "" if name == REFERENCE else incarnation
         new = factories.a_node(
             name,
             id=self._id("node"),
@@ -173,6 +175,14 @@ class Machine(People):
             drain=drain,
         )
         self.ask(self.store.beat(call), lambda result: (result.commands, result.drain), lambda: self.model.beat(call))
+
+    @precondition(lambda self: self.jobs)
+    @rule(index=which, reference=often)
+    def ask_about(self, index: int, reference: bool) -> None:
+        """As an agent of the reference does while it works on the job."""
+        theirs = [one.task.of.id for one in self.model.attempts.values() if one.live and not one.incarnation]
+        job_id = self._pick((reference and theirs) or self.jobs, index, NOBODY)
+        self.ask(self.store.asked_about(job_id), lambda _: None, lambda: self.model.asked_about(job_id))
 
     def _attempt(self, index: int, mine: bool) -> tuple[str, str, str]:
         """An attempt, and who reports of it. `mine`: one that runs, by the agent that has it."""

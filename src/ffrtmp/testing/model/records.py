@@ -18,6 +18,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     number: int
     assigned_at: int
     expires_at: int
+    renewable_until: int | None  #: by a beat that names no attempts
     state: AttemptState = AttemptState.ASSIGNED
     paused: bool = False  #: as the agent says
     progress: job.Progress | None = None

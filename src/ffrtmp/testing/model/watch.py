@@ -97,9 +97,11 @@ class Watch:
             (task.run_at, task.of.seq, task.position) for task in model.delayed()
         )
         assert self._bench.rows(
-            "SELECT attempt_id, state, paused, expires_at FROM leases ORDER BY attempt_id"
+            "SELECT attempt_id, state, paused, expires_at, renewable_until FROM leases ORDER BY attempt_id"
         ) == sorted(
-            (one.id, one.state.value, int(one.paused), one.expires_at) for one in model.attempts.values() if one.live
+            (one.id, one.state.value, int(one.paused), one.expires_at, one.renewable_until)
+            for one in model.attempts.values()
+            if one.live
         )
 
     def _numbers(self) -> None:

@@ -16,6 +16,9 @@ _HOUR_US = 3600 * _SECOND_US
 _TOUCH_US = 5 * _SECOND_US
 _POISON_CRASHES = 3
 _EXCUSED_ATTEMPTS = 20
+_NOT_ASKED_US = 2 * _HOUR_US
+_ASKED_US = 180 * _SECOND_US
+_ASKED_TOUCH_US = 15 * _SECOND_US
 _A = AttemptState
 
 
@@ -119,6 +122,7 @@ class Model(Queue):
             number=len(task.attempts) + 1,
             assigned_at=self.now,
             expires_at=self.now + known.ttl_us,
+            renewable_until=None if known.incarnation else self.now + _NOT_ASKED_US,
         )
         task.attempts.append(made)
         task.state = TaskState.ASSIGNED
@@ -159,16 +163,24 @@ class Model(Queue):
         named = {one.attempt_id: one for one in call.attempts}
         if call.all_attempts:
             for attempt in self.held_by(known.id):
+                if attempt.renewable_until is not None and attempt.renewable_until < self.now:
+                    continue
                 silent = AttemptBeat(attempt_id=attempt.id, started=True, paused=attempt.paused)
                 named.setdefault(attempt.id, silent)
         commands = {one.attempt_id: self._renew(one, known) for one in named.values()}
         return commands, known.draining or known.stopping
 
+    def asked_about(self, job_id: str) -> None:
+        for attempt in self.jobs[job_id].live if job_id in self.jobs else ():
+            until = self.now + _ASKED_US
+            if attempt.renewable_until is not None and abs(until - attempt.renewable_until) >= _ASKED_TOUCH_US:
+                attempt.renewable_until = until
+
     def _renew(self, heard: AttemptBeat, known: Node) -> CommandKind:
         attempt = self.attempts.get(heard.attempt_id)
         if attempt is None or not self._holds(attempt, known.id, known.incarnation):
             return CommandKind.GONE
-        attempt.expires_at, attempt.paused = self.now + known.ttl_us, heard.paused
+        attempt.expires_at, attempt.paused = max(attempt.expires_at, self.now + known.ttl_us), heard.paused
         attempt.progress = heard.progress or attempt.progress
         if heard.started and attempt.state is _A.ASSIGNED:
             of = attempt.task.of
