@@ -140,6 +140,41 @@ async def test_an_upload_that_a_job_names_at_this_moment_is_not_removed(
     assert (await masters[0].get_upload(upload.id)).complete
 
 
+async def _over(masters: list[StoppableStore], **fields: Any) -> str:
+    """A job that is over, with a log, as old as one that retention takes. Returns its attempt."""
+    world = World(masters[0])
+    await world.submit(**fields)
+    agent = await world.agent()
+    grant = await agent.take()
+    await agent.complete(grant.attempt_id)
+    return grant.attempt_id
+
+
+async def test_a_log_that_comes_as_its_job_is_removed_leaves_nothing(masters: list[StoppableStore], admin: Any) -> None:
+    attempt_id = await _over(masters)
+    node_id = await admin.fetchval("SELECT id FROM nodes")
+    late = await _stopped_before(masters[0], "attempt_log_put", masters[0].put_log(attempt_id, node_id, "text"))
+    expired = await masters[1].expire(finished_before=2**62, limit=10)
+    masters[0].gate.opened.set()
+    await late
+    expired_later = await masters[1].expire(finished_before=2**62, limit=10)
+    assert expired.jobs + expired_later.jobs == 1
+    assert await admin.fetchval("SELECT count(*) FROM attempt_logs") == 0
+
+
+async def test_a_key_that_comes_again_as_its_job_is_removed_makes_a_new_job(
+    masters: list[StoppableStore], admin: Any
+) -> None:
+    await _over(masters, idempotency_key="k", body_sha256="b")
+    await admin.execute("UPDATE jobs SET created_at = 0")  # older than the promise of G6
+    again = factories.a_job(idempotency_key="k", body_sha256="b")
+    late = await _stopped_before(masters[0], "jobs_whole", masters[0].submit(again))
+    assert (await masters[1].expire(finished_before=2**62, limit=10)).jobs == 1
+    masters[0].gate.opened.set()
+    submitted = await late
+    assert (submitted.created, submitted.job.id) == (True, again.id)
+
+
 async def test_classes_are_learnt_anew_from_another_server(database: str, admin: Any) -> None:
     """After a fail-over numbers may repeat: what was learnt from the server before would give a job to nodes that cannot run it."""
     store = PostgresStore(database, rng=NoWait(7), write_connections=1)

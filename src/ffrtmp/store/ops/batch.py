@@ -35,7 +35,7 @@ KINDS: dict[type, Kind] = {
     calls.Complete: Kind(reports.complete, reports.targets),
     calls.Fail: Kind(reports.fail, reports.targets),
     calls.GiveBack: Kind(reports.give_back, reports.give_back_targets),
-    calls.PutLog: Kind(reports.put_log),
+    calls.PutLog: Kind(reports.put_log, reports.log_targets),
     calls.Cancel: Kind(people.cancel, people.targets),
     calls.Pause: Kind(people.pause, people.targets),
     calls.Resume: Kind(people.resume, people.targets),

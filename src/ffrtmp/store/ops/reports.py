@@ -320,6 +320,12 @@ class _Log(msgspec.Struct):
     text: str
 
 
+async def log_targets(unit: Unit, batch: Sequence[calls.PutLog], into: Targets) -> None:
+    """Of jobs that are over too: one that is being removed must not get a log that nothing removes."""
+    found = await unit.tx.all("attempts_known", ids=sorted({call.attempt_id for call in batch}))
+    into.jobs.update(row[2] for row in found)
+
+
 async def put_log(unit: Unit, batch: Sequence[calls.PutLog]) -> list[errors.FfrtmpError | None]:
     known = {row[0]: row for row in await unit.tx.all("attempts_known", ids=[call.attempt_id for call in batch])}
     answers: list[errors.FfrtmpError | None] = []

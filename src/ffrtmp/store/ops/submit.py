@@ -109,7 +109,7 @@ class _Batch(msgspec.Struct):
 class _Seen(msgspec.Struct):
     """What the database has of what a batch names."""
 
-    known: dict[str, tuple[str, int]]  #: idempotency key → (hash of its body, job)
+    known: dict[str, tuple[str, job.Job]]  #: idempotency key → (hash of its body, job)
     uploads: list[str | None]  #: by call
     whole: set[str]  #: of these uploads
 
@@ -129,21 +129,21 @@ async def _submit(unit: Unit, batch: Sequence[calls.Submit], seen: _Seen) -> lis
     known, uploads, whole = seen.known, seen.uploads, seen.whole
     fresh: list[int] = []
     leaders: dict[str, int] = {}  # key → the call of this batch that makes its job
-    again: list[tuple[int, str, int]] = []
+    again: list[tuple[int, str]] = []
     for index, call in enumerate(batch):
         key = call.new.idempotency_key
         fault = _fault(call.new, uploads[index], whole)
         if key is not None and key in known:
-            body, seq = known[key]
+            body, stored = known[key]
             if body == call.new.body_sha256:
-                again.append((index, key, seq))
+                answers[index] = interface.Submitted(stored, False)
             else:
                 answers[index] = errors.IdempotencyMismatch()
         elif fault is not None:
             answers[index] = errors.InvalidInput(faults=[fault])
         elif key is not None and key in leaders:
             if batch[leaders[key]].new.body_sha256 == call.new.body_sha256:
-                again.append((index, key, 0))
+                again.append((index, key))
             else:
                 answers[index] = errors.IdempotencyMismatch()
         else:
@@ -153,13 +153,10 @@ async def _submit(unit: Unit, batch: Sequence[calls.Submit], seen: _Seen) -> lis
     made = await _insert(unit, [batch[index].new for index in fresh], [uploads[index] for index in fresh])
     for index, new_job in zip(fresh, made, strict=True):
         answers[index] = interface.Submitted(new_job, True)
-    stored = {one.sequence_number: one for one in await read.by_seqs(unit.tx, {seq for _, _, seq in again if seq})}
-    for index, key, seq in again:
-        leader = answers[leaders[key]] if not seq else None
-        if isinstance(leader, interface.Submitted):
-            answers[index] = interface.Submitted(leader.job, False)
-        else:
-            answers[index] = interface.Submitted(stored[seq], False)
+    for index, key in again:
+        leader = answers[leaders[key]]
+        assert isinstance(leader, interface.Submitted)
+        answers[index] = interface.Submitted(leader.job, False)
     return [answer for answer in answers if answer is not None]
 
 
@@ -195,11 +192,14 @@ def _refusal(batch: Sequence[calls.Submit], seen: _Seen) -> errors.FfrtmpError |
     return errors.InvalidInput(faults=faults) if faults else None
 
 
-async def _known_keys(unit: Unit, batch: Sequence[calls.Submit]) -> dict[str, tuple[str, int]]:
+async def _known_keys(unit: Unit, batch: Sequence[calls.Submit]) -> dict[str, tuple[str, job.Job]]:
     keys = sorted({call.new.idempotency_key for call in batch if call.new.idempotency_key is not None})
     if not keys:
         return {}
-    return {row[0]: (row[1], row[2]) for row in await unit.tx.all("idempotency_known", keys=keys)}
+    found = await unit.tx.all("idempotency_known", keys=keys)
+    jobs = {one.sequence_number: one for one in await read.by_seqs(unit.tx, {row[2] for row in found})}
+    # a job that is not there has expired between the two statements, and its key with it
+    return {row[0]: (row[1], jobs[row[2]]) for row in found if row[2] in jobs}
 
 
 async def _whole_uploads(unit: Unit, uploads: set[str]) -> set[str]:
