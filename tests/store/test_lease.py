@@ -62,6 +62,29 @@ async def test_repeating_a_request_repeats_its_grants(world: World) -> None:
     assert len(await agent.lease(2, request_id="other")) == 1
 
 
+async def test_a_request_that_ended_gets_nothing_more(world: World) -> None:
+    agent = await world.agent()
+
+    def call(request_id: str) -> interface.LeaseCall:
+        return interface.LeaseCall(
+            node_id=agent.id,
+            incarnation=agent.incarnation,
+            request_id=request_id,
+            slots=0,
+            class_ids=(),
+            attempt_ids=(),
+            last=True,
+        )
+
+    assert await world.store.lease(call("empty"), in_order) == []
+    await world.submit()
+    assert (await conflict(agent.lease(request_id="empty"))).code == interface.REQUEST_OVER
+    assert await world.store.lease(call("empty"), in_order) == []
+    given = await agent.lease(request_id="full")
+    assert len(given) == 1
+    assert await world.store.lease(call("full"), in_order) == given == await agent.lease(request_id="full")
+
+
 async def test_the_same_request_twice_at_one_moment_is_granted_once(world: World) -> None:
     for _ in range(4):
         await world.submit()

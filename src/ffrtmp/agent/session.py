@@ -400,12 +400,12 @@ class Session(Moves):
             # never lower than before: a master looks for what it granted only where there are slots
             poll.free_slots, poll.sent_at, poll.in_flight = max(free, poll.free_slots), now, True
         poll.settling = stopping and poll.resent
-        wait = 0.0 if poll.settling else self._config.poll_seconds * self._rng.uniform(0.8, 1.0)
         request = agent.LeaseRequest(
             incarnation=self._incarnation,
             request_id=poll.request_id,
             free_slots=poll.free_slots,
-            wait_seconds=wait,
+            wait_seconds=0.0 if poll.settling else self._config.poll_seconds * self._rng.uniform(0.8, 1.0),
+            again=poll.resent,
             attempts=[held.id for held in self._held.values() if held.stage in (Stage.RUNNING, Stage.ASKING)],
         )
         self._effects.append(m.SendLease(self._node_id, request))

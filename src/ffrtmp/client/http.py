@@ -141,6 +141,7 @@ class Http:
         answer: type[T],
         *,
         body: Any = None,
+        body_again: Any = None,
         params: Any = None,
         headers: Mapping[str, str] | None = None,
         as_node: bool = True,
@@ -149,14 +150,18 @@ class Http:
     ) -> T:
         """Send, and read the answer as `answer`. Raises the domain error that a problem document tells of; Unavailable when
         nothing usable came back. A call may be repeated at another master (by its key, id or nature), so that each try asks all of
-        them, one after another, until one answers. `timeout`: seconds for each. `as_node`: with the node's credential."""
+        them, one after another, until one answers. `body_again`: what to send from the second time on, where that differs.
+        `timeout`: seconds for each. `as_node`: with the node's credential."""
         content = None if body is None else msgspec.json.encode(body)
         extra = {**({"Content-Type": "application/json"} if content is not None else {}), **(headers or {})}
+        repeated = content if body_again is None else msgspec.json.encode(body_again)
 
         async def ask(member: masters.Member, raw: "httpx.AsyncClient") -> T:
+            nonlocal content
+            sent, content = content, repeated
             key = self._key(member, as_node=as_node)
             async with self._head(
-                member, raw, method, path, _bearer(key, extra), content=content, params=params, timeout=timeout
+                member, raw, method, path, _bearer(key, extra), content=sent, params=params, timeout=timeout
             ) as reply:
                 await reply.aread()
             return self._read(member, reply, answer)

@@ -1,6 +1,8 @@
 """The agent's side of the API. One try a call: the agent's session decides when to try again, because it must count its leases.
 Each try asks all masters, and they share its time: one that is silent must not use up what a lease has left."""
 
+import msgspec
+
 from ffrtmp.client import http
 from ffrtmp.protocol import agent
 
@@ -35,6 +37,7 @@ class WorkerCalls:
             f"/nodes/{node_id}/lease",
             agent.LeaseReply,
             body=request,
+            body_again=msgspec.structs.replace(request, again=True),
             timeout=request.wait_seconds + _POLL_MARGIN_SECONDS,
         )
 

@@ -20,18 +20,30 @@ async def lease(
     """Up to `free_slots` tasks of these classes; and whether they are given now. False: this request had them before, perhaps from
     another master, and nobody here knows when."""
     fresh = tuple(new_attempt_id() for _ in range(asked.free_slots))
-    grants = await master.store.lease(
-        interface.LeaseCall(
-            node_id=node_id,
-            incarnation=asked.incarnation,
-            request_id=asked.request_id,
-            slots=asked.free_slots,
-            class_ids=class_ids,
-            attempt_ids=fresh,
-        ),
-        assign.choose,
+    call = interface.LeaseCall(
+        node_id=node_id,
+        incarnation=asked.incarnation,
+        request_id=asked.request_id,
+        slots=asked.free_slots,
+        class_ids=class_ids,
+        attempt_ids=fresh,
     )
+    grants = await master.store.lease(call, assign.choose)
     return grants, all(grant.attempt_id in fresh for grant in grants)
+
+
+async def end_request(master: Master, node_id: str, asked: agent.LeaseRequest) -> list[Grant]:
+    """What the request was given, by any master. From here on it gets nothing more."""
+    call = interface.LeaseCall(
+        node_id=node_id,
+        incarnation=asked.incarnation,
+        request_id=asked.request_id,
+        slots=0,
+        class_ids=(),
+        attempt_ids=(),
+        last=True,
+    )
+    return await master.store.lease(call, assign.choose)
 
 
 def ended(master: Master, result: interface.AttemptResult) -> agent.AttemptReply:

@@ -92,6 +92,9 @@ class LeaseRequest(_Message, frozen=True):
     free_slots: Slots
     wait_seconds: float = 25.0
     attempts: list[str] = []  #: what the agent is running, so that commands for it come through here
+    #: sent before under this id, perhaps to another master. The answer to this ends the request: what comes under its id later,
+    #: such as a copy that another master still holds for an agent that has gone, gets nothing.
+    again: bool = False
 
 
 class LeaseReply(_Message, frozen=True):

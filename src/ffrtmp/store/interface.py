@@ -82,6 +82,11 @@ class LeaseCall(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     class_ids: tuple[int, ...]
     attempt_ids: tuple[str, ...]  #: fresh random ids, one per slot, made by the caller
+    last: bool = False  #: the request ends with this: if it was given nothing, it never will be
+
+
+#: the code of the Conflict that a request gets that has ended without a grant
+REQUEST_OVER = "request_over"
 
 
 #: (ready rows in order, calls) → for each call the rows it gets. `scheduling.choose`. A function with a name of its own, without
@@ -301,8 +306,9 @@ class Store(Protocol):
     # the protocol
     async def classes(self) -> list[Class]: ...
     async def lease(self, call: LeaseCall, choose: Choose) -> list[job.Grant]:
-        """Repeating a request_id returns the same grants. Conflict(code="stale_incarnation") when the node was registered anew.
-        A draining node gets nothing."""
+        """Repeating a request_id returns the same grants. Conflict(code="stale_incarnation") when the node was registered anew,
+        Conflict(code=REQUEST_OVER) when a `last` call of this request came before and gave nothing. A draining node gets
+        nothing."""
 
     async def beat(self, call: BeatCall) -> BeatResult: ...
     async def asked_about(self, job_id: str) -> None:

@@ -162,6 +162,7 @@ def test_a_lost_answer_is_asked_again_and_confirmed_before_it_runs(driver: Drive
     driver.ticks(1.0)
     again = driver.last(m.SendLease).request
     assert again.request_id == first.request_id
+    assert (first.again, again.again) == (False, True)
     effects = driver.lease("a1")
     assert not of(effects, m.StartTask)
     assert of(effects, m.SendBeat)

@@ -87,6 +87,23 @@ async def test_one_that_is_gone_is_passed_over_at_once_and_the_next_one_is_kept(
     assert "connection refused" in farm.changes[0][2]
 
 
+async def test_a_master_hears_that_another_may_have_had_the_lease_request() -> None:
+    heard: list[bool] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("lease"):
+            return healthy(request)
+        heard.append(msgspec.json.decode(request.content, type=agent.LeaseRequest).again)
+        if len(heard) == 1:
+            raise httpx.ReadError("reset", request=request)
+        return httpx.Response(200, content=msgspec.json.encode(agent.LeaseReply(ttl_seconds=30, held_seconds=0)))
+
+    async with Farm(answer).client() as client:
+        for _ in range(2):
+            await client.lease("n1", agent.LeaseRequest(incarnation="i", request_id="r", free_slots=1))
+    assert heard == [False, True, False]
+
+
 async def test_with_two_of_three_gone_no_call_of_an_agent_fails(tmp_path: Path) -> None:
     data = b"x" * 100_000
     whole = agent.UploadStatus(

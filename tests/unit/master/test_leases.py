@@ -125,6 +125,58 @@ async def test_a_grant_that_another_master_gave_under_the_same_request_counts_fr
     assert (reply.held_seconds, bench.clock.now) == (0.0, 9.0)
 
 
+async def test_a_copy_of_a_request_that_was_answered_elsewhere_takes_no_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent has gone to another master and got its answer there; this one still holds the connection that broke."""
+    known, other = await bench.world.agent(), await bench.world.agent()
+    anywhere = factories.a_spec(requires=spec.Requires())
+    before = await bench.world.submit(anywhere)
+    await bench.store.cancel(before.id)
+    await hints.refresh(bench.master)
+    elsewhere = context.Master(bench.master.settings, bench.store, api_key="", clock=bench.clock)
+    looks: list[asyncio.Event] = [asyncio.Event(), asyncio.Event()]
+    look = bench.store.lease
+
+    async def lease(*arguments: Any) -> list[job.Grant]:
+        granted = await look(*arguments)
+        next((event for event in looks if not event.is_set()), looks[1]).set()
+        return cast("list[job.Grant]", granted)
+
+    def ask(master: context.Master, who: Any, wait: float, **more: Any) -> asyncio.Task[agent.LeaseReply]:
+        asked = agent.LeaseRequest(incarnation=who.incarnation, request_id="r", wait_seconds=wait, **more)
+        return asyncio.create_task(work._lease_for(cast(Any, types.SimpleNamespace(master=master)), who.id, asked))
+
+    monkeypatch.setattr(bench.store, "lease", lease)
+    forgotten = ask(bench.master, known, 25, free_slots=2)  # more slots: it is woken first
+    await looks[0].wait()
+    waiting = ask(bench.master, other, 25, free_slots=1)
+    await looks[1].wait()
+    assert not (await ask(elsewhere, known, 0, free_slots=2, again=True)).grants
+    made = await bench.world.submit(anywhere)
+    bench.master.dispatcher.ready([one.id for one in await bench.store.classes()])
+    assert [grant.job_id for grant in (await waiting).grants] == [made.id]
+    assert not (await forgotten).grants
+
+
+async def test_a_request_that_is_asked_again_ends_with_what_it_was_given_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a master that the agent no longer listens to, while this one had nothing."""
+    known = await bench.world.agent()
+    made = await bench.world.submit()
+    await hints.refresh(bench.master)
+    asked = agent.LeaseRequest(incarnation=known.incarnation, request_id="r", free_slots=1, wait_seconds=0, again=True)
+
+    async def wait(wants: dispatch.Wants, _: object) -> None:
+        await known.lease(request_id="r")
+
+    monkeypatch.setattr(bench.master.dispatcher, "wait", wait)
+    bench.clock.now += 5.0
+    reply = await work._lease_for(cast(Any, types.SimpleNamespace(master=bench.master)), known.id, asked)
+    assert ([grant.job_id for grant in reply.grants], reply.held_seconds) == ([made.id], 0.0)
+
+
 async def test_a_long_poll_has_a_longest_time_and_polls_do_not_end_together(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

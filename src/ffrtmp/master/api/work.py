@@ -11,6 +11,7 @@ from ffrtmp.master.dispatch import LONGEST_WAIT_SECONDS
 from ffrtmp.master.http.call import Call
 from ffrtmp.master.waiters import Wants
 from ffrtmp.protocol import agent
+from ffrtmp.store import interface
 
 _lease = msgspec.json.Decoder(agent.LeaseRequest)
 _publish = msgspec.json.Decoder(agent.Publish)
@@ -50,7 +51,12 @@ async def _lease_for(call: Call, node_id: str, asked: agent.LeaseRequest) -> age
         nonlocal grants, directives, known, looked
         if asked.free_slots:
             at = master.clock()
-            grants, now = await attempts.lease(master, node_id, asked, class_ids)
+            try:
+                grants, now = await attempts.lease(master, node_id, asked, class_ids)
+            except errors.Conflict as over:
+                if over.code != interface.REQUEST_OVER:
+                    raise
+                return True  # what woke it is for another agent
             looked = at if now else arrived
         if running:
             commands = await master.store.directives(node_id)
@@ -66,6 +72,9 @@ async def _lease_for(call: Call, node_id: str, asked: agent.LeaseRequest) -> age
         return bool(grants or directives)
 
     await master.dispatcher.wait(Wants(node_id=node_id, free_slots=asked.free_slots, deadline=deadline), look)
+    if asked.again and asked.free_slots and not grants:
+        # before the agent asks under another id: what another master gives, or gave meanwhile, to a copy of this request
+        grants, looked = await attempts.end_request(master, node_id, asked), arrived
     if grants:
         master.events.notify()
     return agent.LeaseReply(

@@ -67,6 +67,8 @@ async def lease(unit: Unit, batch: Sequence[calls.Lease]) -> list[Grants]:
         key = (call.node_id, call.request_id)
         if refusal is not None:
             answers[index] = refusal
+        elif key in known and not known[key] and not call.last:
+            answers[index] = errors.Conflict("This request has been answered already.", code=interface.REQUEST_OVER)
         elif key in known:
             again[index] = known[key]
         elif key not in first:
@@ -78,7 +80,8 @@ async def lease(unit: Unit, batch: Sequence[calls.Lease]) -> list[Grants]:
         made = answers[index]
         if isinstance(made, list):
             made.append(grant)
-    await _remember(unit, batch, given)
+    last = {(one.call.node_id, one.call.request_id) for one in batch if one.call.last}
+    await _remember(unit, batch, given, [index for key, index in first.items() if key in last])
     if again:
         grants = await _grants_again(unit.tx, {attempt for ids in again.values() for attempt in ids})
         for index, ids in again.items():
@@ -245,8 +248,9 @@ def _by_task(found: Iterable[Sequence[str]]) -> dict[str, list[job.OutputFile]]:
     return outputs
 
 
-async def _remember(unit: Unit, batch: Sequence[calls.Lease], given: Sequence[_Given]) -> None:
-    answered: dict[int, list[str]] = {}
+async def _remember(unit: Unit, batch: Sequence[calls.Lease], given: Sequence[_Given], ending: Iterable[int]) -> None:
+    """What calls got, and which of them end their request although they got nothing."""
+    answered: dict[int, list[str]] = {index: [] for index in ending}
     for one in given:
         answered.setdefault(one.call, []).append(one.attempt_id)
     await unit.tx.change(

@@ -116,12 +116,12 @@ class Machine(People):
         self._lease(call)
 
     @precondition(lambda self: self.asked)
-    @rule(index=which)
-    def lease_again(self, index: int) -> None:
+    @rule(index=which, last=st.booleans())
+    def lease_again(self, index: int, last: bool) -> None:
         """The answer was lost, and the request comes once more: with attempt ids of its own."""
         call = self._pick(self.asked, index, self.asked[0])
         fresh = tuple(self._id("attempt") for _ in range(call.slots))
-        self._lease(msgspec.structs.replace(call, attempt_ids=fresh))
+        self._lease(msgspec.structs.replace(call, attempt_ids=fresh, last=last))
 
     def _call(self, node_id: str, incarnation: str, slots: int, classes: Sequence[spec.Codec]) -> interface.LeaseCall:
         return interface.LeaseCall(

@@ -102,14 +102,15 @@ class Model(Queue):
             raise errors.Conflict(code="stale_incarnation")
         if (call.node_id, call.request_id) in self.requests:
             _, before = self.requests[call.node_id, call.request_id]
+            if not before and not call.last:
+                raise errors.Conflict(code=interface.REQUEST_OVER)
             return [self.attempts[one] for one in before if one in self.attempts and self.attempts[one].live]
         if known.silent or known.last_heartbeat < self.now - _TOUCH_US:
             known.silent, known.last_heartbeat = False, self.now
-        if known.draining or known.stopping:
-            return []
         mine = [task for task in self.line() if task.class_key in class_keys][: call.slots]
+        mine = [] if known.draining or known.stopping else mine
         given = [self._assign(task, known, one) for task, one in zip(mine, call.attempt_ids, strict=False)]
-        if given:
+        if given or call.last:
             self.requests[call.node_id, call.request_id] = (self.now, [attempt.id for attempt in given])
         return given
 
