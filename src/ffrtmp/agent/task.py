@@ -87,6 +87,7 @@ class Task:
         self._running.set()
         self._allowed = asyncio.Event()
         self._stopped = threading.Event()  # for threads that read for long
+        self._instead_of: local.Identity | None = None  # what the output replaces, if it is to replace only that
         self._silent = False  # lost: not even its log is sent
         self._log = AttemptLog()
         named = grant.spec.requires.engine is Engine.FFMPEG
@@ -186,7 +187,7 @@ class Task:
             output is not None
             and (adopted := await in_thread(self._published_before, output, self._stopped)) is not None
         ):
-            return await self._adopt(output, adopted, expectation)
+            return await self._adopt(output, *adopted, expectation)
         encoder, why = codecs.choose(spec, kit.encoders)
         self._log.note(f"engine: ffmpeg {kit.tools.version} ({self._made.engine_reason})")
         self._log.note(f"encoder: {encoder} ({why})")
@@ -381,10 +382,13 @@ class Task:
         return self._result(file)
 
     async def _rename(self, made: Path, output: Path, file: OutputFile) -> None:
+        # before the question: what takes long must not lie between a yes and the rename, which looks at nothing but its own clock
+        await in_thread(local.make_durable, made, output)
         self._tell(m.PublishAsked(self.id, [file]))
         await self._allowed.wait()
+        may, overwrite, instead_of = self._may_publish, self._spec.overwrite, self._instead_of
         published = await in_thread(
-            lambda: local.publish(made, output, overwrite=self._spec.overwrite, may=lambda: self._may_publish(self.id))
+            lambda: local.publish(made, output, overwrite=overwrite, may=lambda: may(self.id), instead_of=instead_of)
         )
         if not published:
             raise _Dropped
@@ -401,21 +405,32 @@ class Task:
         if after is not None and after.inode == before.inode and after != before:
             raise TaskError(Code.INPUT_INVALID, f"The input {source} was written to while it was read", retriable=True)
 
-    def _published_before(self, output: Path, stop: threading.Event) -> OutputFile | None:
-        """What an earlier attempt renamed into place before it could say so, if that is still there, byte for byte."""
-        found = None
+    def _published_before(self, output: Path, stop: threading.Event) -> tuple[OutputFile, Path | None] | None:
+        """What an earlier attempt renamed into place before it could say so, if that is still there, byte for byte; and a copy of
+        it where it is another user's."""
+        found: tuple[OutputFile, Path | None] | None = None
         for prior in self._grant.prior_publications:
-            if prior.path == str(output) and local.adopt(output, prior.size_bytes, prior.sha256, stop):
-                found = prior
+            try:
+                if prior.path == str(output) and local.adopt(output, prior.size_bytes, prior.sha256, stop):
+                    found = prior, None
+            except PermissionError:
+                copy = self._kit.work.stage(output, self.id)
+                copy.unlink(missing_ok=True)
+                self._instead_of = local.copy_of(output, copy, prior.sha256, stop)
+                found = (prior, copy) if self._instead_of is not None else found
         if found is None and not self._spec.overwrite and output.exists():
             raise TaskError(Code.OUTPUT_EXISTS, f"The output {output} exists already.")
         return found
 
-    async def _adopt(self, output: Path, prior: OutputFile, expectation: verify.Expectation) -> Result:
+    async def _adopt(
+        self, output: Path, prior: OutputFile, copy: Path | None, expectation: verify.Expectation
+    ) -> Result:
         """It was published by an attempt that was lost before it could report: look once more, and report it."""
         self._log.note(f"{output} was published by an earlier attempt of this task; it is not encoded again")
         self._tell(m.TaskStarted(self.id))
-        await self._judge(output, expectation)
+        await self._judge(copy or output, expectation)
+        if copy is not None:
+            return await self._publish(copy, output, prior.sha256)
         self._tell(m.PublishAsked(self.id, [prior]))
         await self._allowed.wait()
         await self._send_log()

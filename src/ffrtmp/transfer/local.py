@@ -15,9 +15,11 @@ import stat
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from ffrtmp.domain.errors import Code, TaskError
 
+Identity = tuple[int, int]  #: of a file, until somebody writes to it: its inode and its time of writing, ns
 STAGE_SUFFIX = ".ffrtmp-part"
 _NAME_MAX_BYTES = 255
 _HASH_BYTES = 256 * 1024
@@ -104,12 +106,28 @@ def is_stage_of(path: Path, attempt_id: str) -> bool:
     return path.name.startswith(".") and path.name.endswith(f".{attempt_id}{STAGE_SUFFIX}")
 
 
-def publish(stage: Path, output: Path, *, overwrite: bool, may: Callable[[], bool] = lambda: True) -> bool:
+def make_durable(stage: Path, output: Path) -> None:
+    """Wait until the bytes of `stage` are on the disk. Raises TaskError: disk_full, transfer_failed."""
+    try:
+        _sync(stage)
+    except OSError as error:
+        raise _not_written(output, error) from error
+
+
+def publish(
+    stage: Path,
+    output: Path,
+    *,
+    overwrite: bool,
+    may: Callable[[], bool] = lambda: True,
+    instead_of: Identity | None = None,
+) -> bool:
     """Make `stage` durable, then give it its name. Blocks for as long as the disk takes. False: nothing was published.
 
     `may` is asked in the last instant before the rename, from this thread, and once more after it: a machine that stood still
     between the two wakes up late, and what it renamed then is taken back, unless another attempt adopted it meanwhile. (A file
-    system that cannot exchange two names, such as NFS, cannot take back where something was replaced.)
+    system that cannot exchange two names, such as NFS, cannot take back where something was replaced.) `instead_of`: all that may
+    be replaced, whatever `overwrite` says.
 
     Raises TaskError: output_exists when something took the name meanwhile, disk_full, transfer_failed.
     """
@@ -118,6 +136,8 @@ def publish(stage: Path, output: Path, *, overwrite: bool, may: Callable[[], boo
         if not may():
             return False
         ours = _identity(stage)
+        if instead_of is not None:
+            overwrite = _identity(output) == instead_of
         before = _rename_over(stage, output) if overwrite else _rename_new(stage, output)
         late = not may()
         if late and before is not _Before.REPLACED and _identity(output) == ours:
@@ -128,20 +148,25 @@ def publish(stage: Path, output: Path, *, overwrite: bool, may: Callable[[], boo
     except FileExistsError:
         raise _exists(output) from None
     except OSError as error:
-        code = Code.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Code.TRANSFER_FAILED
-        raise TaskError(code, f"{output} could not be written: {error.strerror}.") from error
+        raise _not_written(output, error) from error
     return not late
 
 
-def sha256_file(path: Path, stop: threading.Event | None = None) -> str:
+def sha256_file(path: Path, stop: threading.Event | None = None, *, copy_to: Path | None = None) -> str:
     """Hexadecimal; "" when `stop` was set meanwhile: nobody wants it any more, and a large file takes minutes. Raises OSError."""
     digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASH_BYTES))
-    with path.open("rb", buffering=0) as source:
+    with path.open("rb", buffering=0) as source, _new_file(copy_to) as copy:
         while taken := source.readinto(buffer):
             if stop is not None and stop.is_set():
                 return ""
             digest.update(buffer[:taken])
+            if copy is not None:
+                copy.write(buffer[:taken])
     return digest.hexdigest()
+
+
+def _new_file(path: Path | None) -> contextlib.AbstractContextManager[BinaryIO | None]:
+    return contextlib.nullcontext() if path is None else path.open("xb")
 
 
 def holds(path: Path, size_bytes: int, sha256: str, stop: threading.Event | None = None) -> bool:
@@ -155,16 +180,33 @@ def holds(path: Path, size_bytes: int, sha256: str, stop: threading.Event | None
 
 def adopt(path: Path, size_bytes: int, sha256: str, stop: threading.Event | None = None) -> bool:
     """Take over what another attempt renamed into place, if `path` holds exactly that. From a True on it stays: the other one does
-    not take it back when it wakes up late, since it sees another time of writing than it left."""
+    not take it back when it wakes up late, since it sees another time of writing than it left.
+
+    Raises PermissionError where the file belongs to an agent that runs as another user: see `copy_of`."""
     if not holds(path, size_bytes, sha256, stop):
         return False
     try:
         inode = path.lstat().st_ino
-        with contextlib.suppress(PermissionError):  # it belongs to an agent that runs as another user
-            os.utime(path, follow_symlinks=False)
+        os.utime(path, follow_symlinks=False)
         return path.lstat().st_ino == inode
+    except PermissionError:
+        raise
     except OSError:
         return False
+
+
+def copy_of(path: Path, copy: Path, sha256: str, stop: threading.Event | None = None) -> Identity | None:
+    """What another attempt renamed into place and we may not mark as ours, as a file of ours beside it, to be published
+    `instead_of` what is returned. None, and no copy: it is gone, or something else. Raises OSError where it cannot be written."""
+    found = _identity(path)
+    try:
+        same = sha256_file(path, stop, copy_to=copy) == sha256
+    except FileNotFoundError:
+        return None
+    if same:
+        return found
+    copy.unlink()
+    return None
 
 
 def _check_text(path: str, code: Code, what: str) -> None:
@@ -216,6 +258,11 @@ def _exists(output: Path) -> TaskError:
     return TaskError(Code.OUTPUT_EXISTS, f"The output {output} exists already.")
 
 
+def _not_written(output: Path, error: OSError) -> TaskError:
+    code = Code.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Code.TRANSFER_FAILED
+    return TaskError(code, f"{output} could not be written: {error.strerror}.")
+
+
 def _sync(path: Path, flags: int = 0) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | flags)
     try:
@@ -234,7 +281,7 @@ def _renameat2() -> Callable[..., int] | None:
     return function
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path) -> Identity | None:
     """Of a file, until somebody writes to it or adopts it. None: it is gone."""
     try:
         found = path.lstat()
@@ -270,7 +317,7 @@ def _rename_over(stage: Path, output: Path) -> _Before:
     return _Before.EXCHANGED
 
 
-def _take_back(stage: Path, output: Path, before: _Before, ours: tuple[int, int] | None) -> None:
+def _take_back(stage: Path, output: Path, before: _Before, ours: Identity | None) -> None:
     """What turns out not to be ours any more goes back: since the look, another attempt has adopted it, or replaced it."""
     if before is _Before.EXCHANGED:
         _rename(stage, output, _RENAME_EXCHANGE)

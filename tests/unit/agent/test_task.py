@@ -302,6 +302,23 @@ async def test_a_pause_stops_the_process_and_a_resume_lets_it_end(bench: Bench) 
     assert bench.end().failure is None
 
 
+async def test_the_bytes_are_on_the_disk_before_it_is_asked_to_publish(
+    bench: Bench, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may take minutes, and what lies between the master's yes and the rename must not."""
+    synced: list[bool] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".ffrtmp-part"):
+            synced.append(any(isinstance(event, m.PublishAsked) for event in bench.told))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert (await bench.run(of_file())).failure is None
+    assert synced[0] is False
+
+
 async def test_a_lease_that_ends_before_the_rename_publishes_nothing(bench: Bench, clip: Path) -> None:
     bench.may = False
     ended = await bench.run(of_file())
@@ -321,6 +338,44 @@ async def test_what_an_earlier_attempt_published_is_adopted(bench: Bench, clip: 
     assert again.result.command == []  # nothing was encoded
     assert again.result.verdict is not None
     assert again.result.verdict.passed
+
+
+@pytest.mark.parametrize("after", ["it stays", "it is taken back", "another file is there"])
+async def test_what_another_users_agent_published_is_replaced_by_a_copy(
+    bench: Bench, clip: Path, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    """We may not mark it as adopted, and the other agent would take it back when it wakes up late."""
+    first = await bench.run(of_file())
+    assert first.result is not None
+    [made], output = first.result.outputs, bench.media / "out.mp4"
+    before = output.stat()
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    def may(_: str) -> bool:
+        if output.exists() and output.stat().st_ino == before.st_ino and after != "it stays":
+            output.unlink()
+            if after == "another file is there":
+                output.write_text("a person's")
+        return True
+
+    monkeypatch.setattr(os, "utime", forbidden)
+    bench.told.clear()
+    task = bench.start(of_file(), prior_publications=[made], number=2)
+    task._may_publish = may
+    await task.wait()
+    again = bench.end()
+    if after == "another file is there":
+        assert again.failure is not None
+        assert again.failure.code is Code.OUTPUT_EXISTS
+        assert content(output) == b"a person's"
+        return
+    assert again.failure is None
+    assert again.result is not None
+    assert (again.result.outputs, again.result.command) == ([made], [])
+    assert hashlib.sha256(content(output)).hexdigest() == made.sha256
+    assert output.stat().st_ino != before.st_ino
 
 
 async def test_a_file_that_only_has_the_name_is_not_adopted(bench: Bench, clip: Path) -> None:

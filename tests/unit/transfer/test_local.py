@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 import stat
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,36 @@ def test_what_another_attempt_adopts_in_the_last_instant_stays(
     assert not local.publish(stage, output, overwrite=name == "clip.mp4", may=may)
     assert output.read_text() == "new"
     assert not stage.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_what_belongs_to_another_user_cannot_be_marked_and_is_copied() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        output, copy = Path(folder, "new.mp4"), Path(folder, ".stage")
+        output.write_text("new")
+        digest = hashlib.sha256(b"new").hexdigest()
+        os.seteuid(65534)
+        try:
+            with pytest.raises(PermissionError):
+                local.adopt(output, 3, digest)
+            seen = local.copy_of(output, copy, digest)
+            assert local.publish(copy, output, overwrite=False, instead_of=seen)
+            assert output.owner() == "nobody"
+            assert output.read_text() == "new"
+        finally:
+            os.seteuid(0)
+
+
+def test_a_copy_is_of_what_was_meant_or_none(root: Path) -> None:
+    clip, copy = root / "clip.mp4", root / "copy"
+    assert local.copy_of(clip, copy, "0" * 64) is None
+    assert not copy.exists()
+    assert local.copy_of(root / "gone", copy, "0" * 64) is None
+    seen = local.copy_of(clip, copy, local.sha256_file(clip))
+    assert seen is not None
+    os.utime(clip, (1, 1))
+    refused(Code.OUTPUT_EXISTS, local.publish, copy, clip, overwrite=True, instead_of=seen)
 
 
 def test_what_another_put_there_meanwhile_is_not_taken_back(root: Path) -> None:
