@@ -59,7 +59,7 @@ async def run(
             found = await capabilities.detect(settings, work.path)
         except errors.TaskError as error:
             raise errors.InvalidInput(error.message) from error
-        register = capabilities.registration(settings, found)
+        register = capabilities.registration(settings, found, work.origin)
         if not settings.register:
             _show(settings, register)
             return 0
@@ -74,7 +74,8 @@ def _show(settings: AgentSettings, register: agent.Register) -> None:
         shown = msgspec.structs.asdict(
             register
         )  # with the values that the wire leaves out because they are the defaults
-        shown.pop("incarnation")
+        for of_a_run in ("incarnation", "origin"):
+            shown.pop(of_a_run)
         text = msgspec.json.format(msgspec.json.encode(shown)).decode()
     else:
         text = capabilities.describe(register)

@@ -6,6 +6,10 @@ import random
 _FIRST_SECONDS = 0.1
 _LONGEST_SECONDS = 5.0
 _LONGEST_STALE_SECONDS = 60.0
+#: the name comes free when another agent is stopped or lost: no master need be asked every second
+_LONGEST_TAKEN_SECONDS = 30.0
+#: counted as a call of its own
+TAKING_THE_NAME = "taking the name"
 
 
 def worth_a_line(failures: int) -> bool:
@@ -20,8 +24,9 @@ class Backoff:
         self._rng = rng
         self._failures: collections.Counter[str] = collections.Counter()
 
-    def fine(self, call: str) -> None:
-        self._failures[call] = 0
+    def fine(self, *calls: str) -> None:
+        for call in calls:
+            self._failures[call] = 0
 
     def failures(self, call: str) -> int:
         return self._failures[call]
@@ -29,6 +34,8 @@ class Backoff:
     def failed(self, call: str, retry_after: float | None, ttl: float) -> float:
         """Seconds to wait; soon enough to try some times before a fence, never under what the master asked."""
         self._failures[call] += 1
+        if call == TAKING_THE_NAME:
+            return self._rng.uniform(0.0, min(_LONGEST_TAKEN_SECONDS, 2.0 ** min(self._failures[call], 16)))
         return self.delay(self._failures[call], retry_after, ttl)
 
     def delay(self, failures: int, retry_after: float | None, ttl: float) -> float:

@@ -103,8 +103,8 @@ def _read(path: Path, key: str) -> list[node.Encoder] | None:
     return cached.encoders if cached.key == key else None
 
 
-def registration(settings: AgentSettings, found: Found) -> agent.Register:
-    """What the master is told; the session adds the incarnation."""
+def registration(settings: AgentSettings, found: Found, origin: str) -> agent.Register:
+    """What the master is told; the session adds the incarnation. `origin`: of the work directory."""
     here = found.machine
     return agent.Register(
         name=settings.node_name,
@@ -123,6 +123,7 @@ def registration(settings: AgentSettings, found: Found) -> agent.Register:
             generates_input=settings.generate_input,
             media_roots=[str(root) for root in settings.roots],
         ),
+        origin=origin,
         slots=settings.slots,
         heartbeat_interval_seconds=settings.heartbeat_interval_seconds,
         version=__version__,

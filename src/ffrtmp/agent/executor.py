@@ -144,6 +144,8 @@ def trouble(call: str, error: errors.FfrtmpError) -> m.Trouble:
     if isinstance(error, errors.Conflict | errors.NotFound):
         if call == "report":
             return m.Trouble.CONFLICT
+        if error.code == "name_taken":
+            return m.Trouble.TAKEN
         return (
             m.Trouble.STALE
             if isinstance(error, errors.NotFound) or error.code == "stale_incarnation"

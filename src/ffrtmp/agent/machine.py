@@ -40,6 +40,11 @@ def detect() -> Machine:
     )
 
 
+def boot_id() -> str:
+    """Random, the same from one start of this machine to the next; "" where the kernel does not say."""
+    return _text("/proc/sys/kernel/random/boot_id")
+
+
 def _text(path: str | Path) -> str:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         return Path(path).read_text().strip()

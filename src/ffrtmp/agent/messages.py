@@ -18,6 +18,7 @@ class Trouble(enum.StrEnum):
     AWAY = "away"  # no answer, or "not now": try again
     STALE = "stale"  # the master knows this node no more, or under another incarnation
     UNAUTHENTICATED = "unauthenticated"
+    TAKEN = "taken"  # another agent that lives has our name: it may become free
     CONFLICT = "conflict"  # a report for what is not (any more) ours
     REFUSED = "refused"  # the request itself is wrong: trying again will not help
 

@@ -42,6 +42,7 @@ class Moves:
         self._backoff = Backoff(rng)
         self._drained = False  # the master wants no more leases
         self._stop_at: float | None = None  # when what still runs is given back
+        self._told = False  # the master knows that we stop, and gives our name to whoever asks
         self._exit: m.Exit | None = None
         self._effects: list[m.Effect] = []
 

@@ -16,7 +16,7 @@ The rules that it keeps (`docs/guarantees.md`):
 import msgspec
 
 from ffrtmp.agent import messages as m
-from ffrtmp.agent.backoff import worth_a_line
+from ffrtmp.agent.backoff import TAKING_THE_NAME, worth_a_line
 from ffrtmp.agent.held import Held, Poll, Stage, Want, canceled, fail, give_back
 from ffrtmp.agent.moves import FOLLOW_SECONDS, Moves
 from ffrtmp.domain.errors import Code, Failure
@@ -24,6 +24,8 @@ from ffrtmp.protocol import agent
 
 #: empty answers one after another sooner than this are no long-polls: do not spin
 _HASTY_SECONDS = 0.05
+#: why a registration failed that may succeed later
+_MENDS = (m.Trouble.AWAY, m.Trouble.TAKEN)
 #: how long a stop waits for the master's last answers
 _FAREWELL_SECONDS = 3.0
 
@@ -110,7 +112,7 @@ class Session(Moves):
 
     def _on_registered(self, now: float, reply: agent.Registered) -> None:
         self._registering = False
-        self._backoff.fine("register")
+        self._backoff.fine("register", TAKING_THE_NAME)
         self._node_id, self._ttl, self._ever_registered = reply.id, reply.ttl_seconds, True
         self._lease_at = self._beat_at = now
         if not self._held:
@@ -152,6 +154,7 @@ class Session(Moves):
         _, sent_at, named = self._beat
         self._beat = None
         self._backoff.fine("beat")
+        self._told |= self._stop_at is not None and not self._beat_now
         self._ttl = reply.ttl_seconds
         self._beat_at = self._after_beat(sent_at)
         self._set_drained(reply.drain)
@@ -237,14 +240,15 @@ class Session(Moves):
         if failed.call != "register" and failed.trouble in (m.Trouble.STALE, m.Trouble.UNAUTHENTICATED):
             self._reregister(now, failed)
             return
-        if failed.call == "register" and not self._ever_registered and failed.trouble is not m.Trouble.AWAY:
+        if failed.call == "register" and not self._ever_registered and failed.trouble not in _MENDS:
             self._exit = m.Exit(7 if failed.trouble is m.Trouble.UNAUTHENTICATED else 1, failed.detail)
             self._effects.append(self._exit)
             return
-        at = now + self._backoff.failed(failed.call, failed.retry_after, self._ttl)
-        tries = self._backoff.failures(failed.call)
+        what = TAKING_THE_NAME if failed.trouble is m.Trouble.TAKEN else failed.call
+        at = now + self._backoff.failed(what, failed.retry_after, self._ttl)
+        tries = self._backoff.failures(what)
         if worth_a_line(tries):
-            self._note("warning", f"{failed.call} failed", why=failed.detail, tries=str(tries))
+            self._note("warning", f"{what} failed", why=failed.detail, tries=str(tries))
         if failed.call == "lease":
             self._lease_at = at
         elif failed.call == "beat":
@@ -351,7 +355,7 @@ class Session(Moves):
                 self._queue(now, held, give_back("the agent is stopping"))
             elif now >= self._stop_at:
                 self._kill(held, Want.RETURN, now=False)
-        settled = not self._held and (self._poll is None or not self._poll.may_grant or not self.registered)
+        settled = not self._held and (not self.registered or (self._told and not (self._poll and self._poll.may_grant)))
         if settled or (now >= self._stop_at + _FAREWELL_SECONDS and not self.active):
             if self._poll is not None and self._poll.in_flight:
                 self._abort(self._poll)

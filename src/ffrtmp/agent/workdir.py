@@ -1,4 +1,5 @@
-"""The agent's own directory: scratch per attempt, a journal of stage files, and the lock that keeps a second agent out.
+"""The agent's own directory: scratch per attempt, a journal of stage files, the lock that keeps a second agent out, and the
+id by which masters tell this agent from others of its name.
 
 A stage file stands beside its final output, in a directory that is not ours. Before one is made, its path is written to
 `stages/ATTEMPT`; so after a kill -9 the next start knows exactly which files to remove, and removes nothing else.
@@ -7,9 +8,12 @@ A stage file stands beside its final output, in a directory that is not ours. Be
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
+import socket
 from pathlib import Path
 
+from ffrtmp.agent import machine
 from ffrtmp.domain import errors
 from ffrtmp.process import leftover
 from ffrtmp.transfer import local
@@ -18,6 +22,7 @@ from ffrtmp.transfer import local
 class WorkDir:
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.origin = ""  #: this agent's, at each of its starts (docs/decisions/0010-one-agent-a-name.md)
         self._lock: int | None = None
 
     def open(self) -> list[str]:
@@ -34,6 +39,7 @@ class WorkDir:
             raise errors.InvalidInput(
                 f"Another agent uses --work-dir {self.path}; give this one its own, and its own --name."
             ) from None
+        self.origin = self._own_origin(self._lock)
         return self._sweep()
 
     def close(self) -> None:
@@ -67,6 +73,25 @@ class WorkDir:
     @property
     def _stages(self) -> Path:
         return self.path / "stages"
+
+    def _own_origin(self, lock: int) -> str:
+        """It is kept with the place where it was made. At any other (a clone of the machine, a copy of the directory, the same
+        machine after a reboot) a new one is made: a clone cannot be told from a reboot, and must not have its twin's. Raises
+        InvalidInput."""
+        place = os.fsencode(f"{machine.boot_id()} {socket.gethostname()} {os.fstat(lock).st_ino} {self.path}")
+        note = self.path / "origin"
+        with contextlib.suppress(FileNotFoundError):
+            kept, _, made_at = note.read_bytes().partition(b" ")
+            if made_at == place:
+                return kept.decode()
+        made = secrets.token_hex(16)
+        fresh = note.with_suffix(".new")
+        try:
+            fresh.write_bytes(made.encode() + b" " + place)
+            fresh.replace(note)
+        except OSError as error:
+            raise errors.InvalidInput(f"--work-dir {self.path} cannot be used: {error.strerror}.") from error
+        return made
 
     def _sweep(self) -> list[str]:
         leftover.kill_in(self._attempts)  # first: they would go on writing

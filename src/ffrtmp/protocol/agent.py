@@ -1,7 +1,7 @@
 """The protocol between master and agent. Durations only, never timestamps: two machines' clocks are never compared.
 
-The rules (docs/guarantees.md): a node registers with a fresh random incarnation; a lease call is a long-poll that answers with
-grants or commands; repeating a `request_id` repeats the answer; the agent's fence is the *send* time of its renewing request +
+The rules (docs/guarantees.md): a node registers with a fresh random incarnation, under a name that no other live agent has; a
+lease call is a long-poll that answers with grants or commands; repeating a `request_id` repeats the answer; the agent's fence is the *send* time of its renewing request +
 `held_seconds` + `ttl_seconds` − a margin, on its monotonic clock; a report for an attempt that is not (any more) that node's
 gets 409 with the true state.
 """
@@ -37,7 +37,11 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Register(_Message, frozen=True):
-    """`POST /nodes/register`. A reference agent sends no name, no incarnation, and an address."""
+    """`POST /nodes/register`. A reference agent sends no name, no incarnation, no origin, and an address.
+
+    `origin`: a random id that is the same at each start of one agent and no other's. 409 `name_taken` while another origin has
+    the name.
+    """
 
     name: Name = ""
     address: str = ""
@@ -51,6 +55,7 @@ class Register(_Message, frozen=True):
     labels: dict[str, str] = {}
     capabilities: Capabilities | None = None
     incarnation: str = ""
+    origin: Name = ""
     slots: Annotated[int, _shown(minimum=1, maximum=MOST_SLOTS)] = 1
     heartbeat_interval_seconds: Annotated[float, _shown(minimum=1, maximum=3600)] = 30.0
     version: str = ""

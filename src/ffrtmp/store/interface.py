@@ -53,6 +53,8 @@ class NewNode(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: node.Capabilities
     slots: int
     incarnation: str
+    origin: str = ""  #: the same at each start of one agent, and no other's; "": it does not say
+    heard_from: str = ""  #: the network address that it registers from
     version: str
     ttl_us: int  #: lease time of this node's attempts
     heartbeat_interval_us: int = 30_000_000  #: after three of them in silence the node is offline
@@ -288,7 +290,10 @@ class Store(Protocol):
     async def last_event(self) -> int: ...
 
     # nodes
-    async def register(self, new: NewNode) -> RegisteredNode: ...
+    async def register(self, new: NewNode) -> RegisteredNode:
+        """Conflict(code="name_taken") while an agent of another origin has the name: until it is silent for as long as makes a node
+        offline or says that it stops, and has no lease that lives. One of the same origin gets it at once."""
+
     async def nodes(self) -> list[node.Node]: ...
     async def get_node(self, ref: str) -> node.Node:
         """By id or name. Raises NotFound."""

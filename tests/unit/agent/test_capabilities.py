@@ -81,9 +81,9 @@ async def test_software_encoders_really_encode_here() -> None:
 
 async def test_what_is_told(tmp_path: Path, probes: list[str]) -> None:
     settings = AgentSettings(name="n1", labels={"rack": "b"}, media_roots=(tmp_path,), max_concurrent_jobs=3)
-    register = capabilities.registration(settings, await capabilities.detect(settings, tmp_path))
+    register = capabilities.registration(settings, await capabilities.detect(settings, tmp_path), "an-origin")
     assert (register.name, register.slots, register.labels) == ("n1", 3, {"rack": "b"})
-    assert register.address == socket.gethostname()
+    assert (register.address, register.origin) == (socket.gethostname(), "an-origin")
     assert register.cpu_threads >= 1
     assert register.ram_total_bytes > 0
     assert register.capabilities is not None

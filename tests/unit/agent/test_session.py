@@ -360,6 +360,62 @@ def test_a_first_registration_that_is_refused_ends_it() -> None:
     assert effects == [m.Exit(7, "the key is wrong")]
 
 
+def test_a_beat_sent_before_the_stop_does_not_tell_of_it(driver: Driver) -> None:
+    driver.ticks(30.0)
+    assert driver.last(m.SendBeat).beat.drain is None
+    driver.feed(m.StopRequested(30.0))
+    driver.lease()
+    told = of(driver.answer_beat(), m.SendBeat)
+    assert [one.beat.drain for one in told] == [True]
+    assert driver.answer_beat() == [m.Exit(0)]
+
+
+def _refuse_the_name(driver: Driver) -> list[m.Note]:
+    """What it says of it."""
+    effects = driver.session.step(driver.now, m.CallFailed("register", m.Trouble.TAKEN, "The name n is taken."))
+    assert not of(effects, m.Exit)
+    return of(effects, m.Note)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_name_that_is_taken_is_waited_for_with_growing_pauses(anew: bool) -> None:
+    driver = Driver()
+    if anew:
+        driver.register()
+        driver.feed(m.CallFailed("lease", m.Trouble.STALE, request_id=driver.last(m.SendLease).request.request_id))
+        driver.ticks(10.0)
+    else:
+        for _ in range(3):  # the master is away first: that is told apart
+            driver.feed(m.Tick())
+            driver.feed(m.CallFailed("register", m.Trouble.AWAY))
+            driver.ticks(driver.now + 5.0)
+    incarnation = driver.last(m.SendRegister).incarnation
+    [told] = _refuse_the_name(driver)
+    assert (told.level, told.event, told.detail["why"]) == ("warning", "taking the name failed", "The name n is taken.")
+    pauses, lines = [], 0
+    for _ in range(12):
+        before = driver.now
+        [(at, effect)] = driver.ticks(before + 30.0)
+        assert effect == m.SendRegister(incarnation)
+        pauses.append(at - before)
+        driver.now = at
+        lines += len(_refuse_the_name(driver))
+    assert lines == 1  # of the eighth
+    assert max(pauses[:2]) <= 4.0 < max(pauses[4:]) <= 30.0
+    driver.ticks(driver.now + 30.0)
+    driver.feed(m.Registered(agent.Registered(id="n1", name="n", heartbeat_interval_seconds=30, ttl_seconds=TTL)))
+    assert driver.session.registered
+    driver.lease("a1")
+    assert driver.session.active == 1
+
+
+def test_an_agent_without_its_name_stops_at_once() -> None:
+    driver = Driver()
+    driver.feed(m.Tick())
+    _refuse_the_name(driver)
+    assert driver.feed(m.StopRequested(30.0)) == [m.Exit(0)]
+
+
 def test_a_master_that_is_away_is_asked_again_with_its_own_pause() -> None:
     driver = Driver()
     driver.feed(m.Tick())
@@ -386,6 +442,7 @@ def test_stopping_lets_work_finish(driver: Driver) -> None:
     effects = driver.feed(m.StopRequested(20.0))
     assert of(effects, m.SendBeat)[0].beat.drain
     assert of(effects, m.SendLease)[0].request.wait_seconds == 0.0  # what the open poll may have been granted
+    driver.answer_beat(("a1", OK))
     assert of(driver.lease("a2"), m.SendReport)[0].attempt_id == "a2"  # is given back
     driver.taken()
     driver.feed(m.TaskEnded("a1", result=Result()), at=5.0)
@@ -420,7 +477,8 @@ def test_an_idle_agent_stops_at_once_and_without_a_master_soon() -> None:
     driver = Driver()
     driver.register()
     driver.feed(m.StopRequested(30.0))
-    assert driver.lease()[-1] == m.Exit(0)
+    assert driver.lease() == []
+    assert driver.answer_beat() == [m.Exit(0)]  # not before the master knows: its name is free from then on
     away = Driver()
     away.register()
     away.feed(m.StopRequested(30.0))

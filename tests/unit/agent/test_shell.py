@@ -20,6 +20,7 @@ from ffrtmp.process.run import Ended, Outcome
         ("lease", errors.Unauthenticated(), m.Trouble.UNAUTHENTICATED),
         ("register", errors.Forbidden(), m.Trouble.UNAUTHENTICATED),
         ("register", errors.InvalidInput("x"), m.Trouble.REFUSED),
+        ("register", errors.Conflict(code="name_taken"), m.Trouble.TAKEN),
         ("report", errors.Conflict(code="stale_incarnation"), m.Trouble.CONFLICT),
         ("report", errors.NotFound(), m.Trouble.CONFLICT),
     ],

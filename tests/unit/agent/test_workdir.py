@@ -1,11 +1,14 @@
 """What an agent leaves behind is swept, and nothing else."""
 
+import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from ffrtmp.agent import machine
 from ffrtmp.agent.workdir import WorkDir
 from ffrtmp.domain import errors
 
@@ -25,6 +28,55 @@ def test_a_second_agent_is_kept_out(tmp_path: Path) -> None:
     first.close()
     assert second.open() == []
     second.close()
+
+
+def _origin(path: Path) -> str:
+    """Of an agent that starts there and ends."""
+    work = WorkDir(path)
+    work.open()
+    work.close()
+    assert len(work.origin) == 32
+    return work.origin
+
+
+def test_an_agent_is_the_same_one_at_each_start(tmp_path: Path) -> None:
+    first = _origin(tmp_path / "w")
+    assert _origin(tmp_path / "w") == first
+    assert _origin(tmp_path / "v") != first
+
+
+def test_a_copy_of_its_directory_is_another_agent(tmp_path: Path) -> None:
+    first = _origin(tmp_path / "w")
+    shutil.copytree(tmp_path / "w", tmp_path / "v")
+    assert _origin(tmp_path / "v") != first
+    (tmp_path / "w").rename(tmp_path / "before")
+    shutil.copytree(tmp_path / "before", tmp_path / "w")  # under the same path, as in containers of one image
+    assert _origin(tmp_path / "w") != first
+
+
+@pytest.mark.parametrize("what", ["boot_id", "host name"])
+def test_the_same_directory_on_another_machine_is_another_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A clone of a machine has all its files. That it is no reboot of it cannot be seen from inside."""
+    first = _origin(tmp_path / "w")
+    with monkeypatch.context() as elsewhere:
+        if what == "boot_id":
+            elsewhere.setattr(machine, "boot_id", lambda: "another")
+        else:
+            elsewhere.setattr(socket, "gethostname", lambda: "another")
+        second = _origin(tmp_path / "w")
+        assert second != first
+        assert _origin(tmp_path / "w") == second
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"\xff\xff", b"0 elsewhere"])
+def test_an_origin_that_was_spoilt_is_made_anew(tmp_path: Path, spoilt: bytes) -> None:
+    first = _origin(tmp_path / "w")
+    (tmp_path / "w/origin").write_bytes(spoilt)
+    second = _origin(tmp_path / "w")
+    assert second != first
+    assert _origin(tmp_path / "w") == second
 
 
 def test_a_place_that_cannot_be_used(tmp_path: Path) -> None:

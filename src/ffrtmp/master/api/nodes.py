@@ -28,7 +28,7 @@ class RegisteredView(views.NodeView, frozen=True):
 
 async def register(call: Call) -> Any:
     asked = call.decode(_register)
-    new, credential, beat_seconds = _new_node(call.master, asked)
+    new, credential, beat_seconds = _new_node(call, asked)
     if call.principal.node_id is not None:
         # a node's credential may bring back that node, and no other
         known = await call.master.store.get_node(call.principal.node_id)
@@ -36,7 +36,11 @@ async def register(call: Call) -> Any:
             raise errors.Forbidden(
                 f"This credential belongs to node {known.name}; register {new.name} with the API key."
             )
-    registered = await call.master.store.register(new)
+    try:
+        registered = await call.master.store.register(new)
+    except errors.Conflict as refusal:
+        call.master.log.warning("a node was refused", node=new.name, heard_from=new.heard_from, why=refusal.message)
+        raise
     found = registered.node
     if credential:
         credential = auth.credential_for(found.id, credential)
@@ -60,15 +64,16 @@ async def register(call: Call) -> Any:
     return Reply(body=answer, status=201 if registered.created else 200)
 
 
-def _new_node(master: context.Master, asked: agent.Register) -> tuple[interface.NewNode, str, float]:
+def _new_node(call: Call, asked: agent.Register) -> tuple[interface.NewNode, str, float]:
     """(the node, a secret for its credential or "", the heartbeat interval in seconds). Raises InvalidInput."""
-    reference = asked.capabilities is None
+    master, reference = call.master, asked.capabilities is None
     name = asked.name or _host_of(asked.address)
     faults = []
     if not name:
         faults.append(errors.Fault("name", "is missing; give a name, or an address whose host serves as one"))
-    if len(name) > 255 or any(ord(character) < 33 for character in name):
-        faults.append(errors.Fault("name", "must be at most 255 characters without spaces or control characters"))
+    for field, value in (("name", name), ("origin", asked.origin)):
+        if len(value) > 255 or any(ord(character) < 33 for character in value):
+            faults.append(errors.Fault(field, "must be at most 255 characters without spaces or control characters"))
     if not 1 <= asked.slots <= agent.MOST_SLOTS:
         faults.append(errors.Fault("slots", f"{asked.slots} is out of range; 1 to {agent.MOST_SLOTS}"))
     if not 1 <= asked.cpu_threads <= 65536:
@@ -97,6 +102,8 @@ def _new_node(master: context.Master, asked: agent.Register) -> tuple[interface.
         capabilities=asked.capabilities or _reference_capabilities(),
         slots=asked.slots,
         incarnation=asked.incarnation,
+        origin=asked.origin,
+        heard_from=call.client_address,
         version=asked.version,
         ttl_us=int(ttl * 1e6),
         heartbeat_interval_us=int((REFERENCE_BEAT_SECONDS if reference else asked.heartbeat_interval_seconds) * 1e6),

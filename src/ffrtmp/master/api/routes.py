@@ -303,6 +303,7 @@ ROUTES: tuple[Route, ...] = (
         answer=nodes.RegisteredView,
         status=201,
         also=(200,),
+        problems=(409,),
     ),
     Route(
         method="GET",

@@ -62,8 +62,13 @@ class Call:
     def who(self) -> str:
         """Who asks, for the history: by which right, and from where (behind a balancer: the balancer)."""
         by = f"node {self.principal.node_id}" if self.principal.node_id else "API key"
+        return f"{by if self.master.auth.required else 'no key'} from {self.client_address or 'this machine'}"
+
+    @property
+    def client_address(self) -> str:
+        """Of the other end of the connection; "": it came over none."""
         client = self.scope.get("client")
-        return f"{by if self.master.auth.required else 'no key'} from {client[0] if client else 'this machine'}"
+        return client[0] if client else ""
 
     def decode(self, decoder: msgspec.json.Decoder[T]) -> T:
         """The body as the decoder's type. Raises InvalidInput for whatever else it is."""

@@ -33,10 +33,23 @@ class _NodeRow(msgspec.Struct, gc=False):
     capabilities_text: str
     slots: int
     incarnation: str
+    origin: str
+    heard_from: str
     version: str
     ttl_us: int
     heartbeat_interval_us: int
     at: int
+
+
+class _Holder(msgspec.Struct, gc=False):
+    """The agent that has a name: the one that registered last."""
+
+    id: str
+    origin: str
+    address: str
+    heard_from: str
+    heartbeat_interval_us: int
+    live_leases: int
 
 
 def _name(new: interface.NewNode) -> str:
@@ -63,11 +76,12 @@ async def ref_targets(unit: Unit, batch: Sequence[calls.Drain | calls.RemoveNode
     into.nodes.update((await _refs(unit, {call.ref for call in batch})).values())
 
 
-async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interface.RegisteredNode]:
+async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interface.RegisteredNode | errors.FfrtmpError]:
     by_name = {known.name: known for known in unit.nodes.values()}
+    ids = sorted({by_name[_name(call.new)].id for call in batch if _name(call.new) in by_name})
+    holders = {row[0]: _Holder(*row) for row in await unit.tx.all("node_holders", ids=ids, now=unit.now)}
     fresh: set[str] = set()
-    created: list[bool] = []
-    restored: list[list[interface.AttemptResult]] = []
+    answers: list[errors.FfrtmpError | tuple[bool, list[interface.AttemptResult]]] = []
     for call in sorted(batch, key=lambda one: _name(one.new)):
         known = by_name.get(_name(call.new))
         if known is None:
@@ -81,7 +95,13 @@ async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interfac
         known = by_name[_name(call.new)]
         new = known.id in fresh
         fresh.discard(known.id)
-        created.append(new)
+        holder = holders.get(known.id)
+        if holder is not None and (refusal := _taken(unit, known, holder, call.new)):
+            answers.append(refusal)
+            continue
+        holders[known.id] = _Holder(
+            known.id, call.new.origin, call.new.address, call.new.heard_from, call.new.heartbeat_interval_us, 0
+        )
         taken: list[interface.AttemptResult] = []
         if known.incarnation != call.new.incarnation:
             # what was leased after this transaction looked for its jobs, and before it had the node
@@ -92,22 +112,42 @@ async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interfac
             await unit.tx.change("node_replace", [_row(call.new, known.id, unit.now)])
             known.incarnation, known.ttl_us, known.last_heartbeat = call.new.incarnation, call.new.ttl_us, unit.now
             known.stopping = known.lost = 0
-        restored.append(taken)
+        answers.append((new, taken))
         data = f'{{"name":{rows.json_text(known.name)},"new":{"true" if new else "false"}}}'
         unit.event(EventKind.NODE_REGISTERED, node_id=known.id, data=data)
         unit.changed_nodes.add(known.id)
     await unit.flush()
-    ids = [by_name[_name(call.new)].id for call in batch]
-    nodes = await _some(unit.tx, ids, unit.now)
+    nodes = await _some(unit.tx, sorted({by_name[_name(call.new)].id for call in batch}), unit.now)
     return [
-        interface.RegisteredNode(
-            nodes[node_id],
-            new,
-            list(dict.fromkeys(result.job_id for result in taken)),
-            tuple(sorted({class_id for result in taken for class_id in result.ready_class_ids})),
-        )
-        for node_id, new, taken in zip(ids, created, restored, strict=True)
+        answer if isinstance(answer, errors.FfrtmpError) else _registered(nodes[by_name[_name(call.new)].id], *answer)
+        for call, answer in zip(batch, answers, strict=True)
     ]
+
+
+def _registered(found: node.Node, new: bool, taken: list[interface.AttemptResult]) -> interface.RegisteredNode:
+    return interface.RegisteredNode(
+        found,
+        new,
+        list(dict.fromkeys(result.job_id for result in taken)),
+        tuple(sorted({class_id for result in taken for class_id in result.ready_class_ids})),
+    )
+
+
+def _taken(unit: Unit, known: rows.Node, holder: _Holder, new: interface.NewNode) -> errors.Conflict | None:
+    """Why the name is not free for this agent: another that may still live, or run an attempt, has it (decision 10)."""
+    if holder.origin in ("", new.origin):
+        return None
+    patience_us = OFFLINE_AFTER_BEATS * holder.heartbeat_interval_us
+    silent_us = unit.now - known.last_heartbeat
+    if not holder.live_leases and (known.stopping or silent_us > patience_us):
+        return None
+    where = holder.address + (f" ({holder.heard_from})" if holder.heard_from else "")
+    return errors.Conflict(
+        f"The name {known.name} is taken: an agent on {where} has it, heard {max(silent_us, 0) / 1e6:.0f} s ago. Give this agent"
+        f" another --name, or stop that one. If that one is gone, wait: its name is free when it was silent for"
+        f" {patience_us / 1e6:g} s and its leases have ended.",
+        code="name_taken",
+    )
 
 
 def _take_back(unit: Unit, known: rows.Node) -> list[interface.AttemptResult]:
@@ -132,6 +172,8 @@ def _row(new: interface.NewNode, node_id: str, at: int) -> _NodeRow:
         rows.json_text(new.capabilities),
         new.slots,
         new.incarnation,
+        new.origin,
+        new.heard_from,
         new.version,
         new.ttl_us,
         new.heartbeat_interval_us,
