@@ -35,7 +35,7 @@ class Machine(People):
     def begin(self, names: list[str], many: int, busy: bool) -> None:
         """Something to do, and somebody to do it: most of what can happen needs both."""
         for name in names:
-            self._register(name, anew=True, ttl=60, slots=4)
+            self._register(name, anew=True, ttl=60, slots=4, origin="")
         rank = (spec.Queue.DEFAULT, spec.Priority.MEDIUM)
         for codec in [*CLASSES, CLASSES[0]][:many]:
             what = factories.a_spec(requires=spec.Requires(codec=codec))
@@ -50,11 +50,12 @@ class Machine(People):
         anew=st.sampled_from([False, False, True]),
         ttl=st.sampled_from([10, 60]),
         slots=st.sampled_from([1, 4]),
+        origin=st.sampled_from(["", "here", "here", "there"]),
     )
-    def register(self, name: str, anew: bool, ttl: int, slots: int) -> None:
-        self._register(name, anew=anew, ttl=ttl, slots=slots)
+    def register(self, name: str, anew: bool, ttl: int, slots: int, origin: str) -> None:
+        self._register(name, anew=anew, ttl=ttl, slots=slots, origin=origin)
 
-    def _register(self, name: str, *, anew: bool, ttl: int, slots: int) -> None:
+    def _register(self, name: str, *, anew: bool, ttl: int, slots: int, origin: str) -> None:
         known = [node for node in self.model.nodes.values() if node.name == name and not node.removed]
         incarnation = known[0].incarnation if known and not anew else self._id("incarnation")
         incarnation = "" if name == REFERENCE else incarnation
@@ -62,6 +63,7 @@ class Machine(People):
             name,
             id=self._id("node"),
             incarnation=incarnation,
+            origin=origin,
             ttl_us=ttl * 1_000_000,
             slots=slots,
             heartbeat_interval_us=30_000_000,

@@ -102,6 +102,7 @@ class Node(msgspec.Struct, kw_only=True):
     id: str
     name: str
     incarnation: str
+    origin: str
     slots: int
     ttl_us: int
     heartbeat_interval_us: int

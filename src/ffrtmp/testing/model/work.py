@@ -44,6 +44,9 @@ class Model(Queue):
             known, created = self.named_node(new.name), False
         except errors.NotFound:
             known, created = self._new_node(new), True
+        if known.origin not in ("", new.origin) and not self._free(known):
+            raise errors.Conflict(code="name_taken")
+        known.origin = new.origin
         taken = self.held_by(known.id) if known.incarnation != new.incarnation else []
         for of in sorted({attempt.task.of.seq: attempt.task.of for attempt in taken}.items()):
             for attempt in of[1].live:
@@ -55,11 +58,17 @@ class Model(Queue):
         self.say(said(EventKind.NODE_REGISTERED, {"name": known.name, "new": created}, node_id=known.id))
         return known, created, {attempt.task.of.id for attempt in taken}
 
+    def _free(self, known: Node) -> bool:
+        """Whether another agent may have its name: this one stops or is lost, and nothing of it can run any more."""
+        gone = known.stopping or known.last_heartbeat + 3 * known.heartbeat_interval_us < self.now
+        return gone and all(attempt.expires_at < self.now for attempt in self.held_by(known.id))
+
     def _new_node(self, new: interface.NewNode) -> Node:
         made = self.nodes[new.id] = Node(
             id=new.id,
             name=new.name,
             incarnation=new.incarnation,
+            origin=new.origin,
             slots=new.slots,
             ttl_us=new.ttl_us,
             heartbeat_interval_us=new.heartbeat_interval_us,

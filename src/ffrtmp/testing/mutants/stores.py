@@ -213,6 +213,11 @@ LEASES = {
         Tested(f"{_STORE}/test_nodes.py::test_a_new_incarnation_gives_back_what_the_old_one_had[sqlite]"),
         replace(nodes, "_take_back", lambda _: lambda *_: []),
     ),
+    "name-for-anyone": Mutant(
+        "an agent takes its name from another that lives",
+        Simulated("fenced", faults=("same_name",)),
+        replace(nodes, "_taken", lambda _: lambda *_: None),
+    ),
     "node-only-fence": Mutant(
         "an agent's process that was replaced is given work as the node that it was",
         Tested(f"{_STORE}/test_lease.py::test_the_agent_before_a_restart_gets_nothing[sqlite]"),

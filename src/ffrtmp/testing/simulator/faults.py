@@ -15,7 +15,7 @@ from ffrtmp.testing.simulator.scene import Scene
 
 
 class Faults:
-    def __init__(self, scene: Scene, network: Network, masters: Sequence[SimMaster], hosts: Sequence[Host]) -> None:
+    def __init__(self, scene: Scene, network: Network, masters: Sequence[SimMaster], hosts: list[Host]) -> None:
         self._scene = scene
         self._network = network
         self._masters = masters
@@ -33,6 +33,7 @@ class Faults:
             "stop_agent": self._stop_agent,
             "kill_master": self._kill_master,
             "drain": self._drain,
+            "same_name": self._same_name,
         }
         chosen = [name for name in kinds if scene.plan.has(name)]
         for number in itertools.count():
@@ -85,16 +86,26 @@ class Faults:
 
     async def _drain(self) -> None:
         host = self._dice.choice(self._hosts)
-        found = self._scene.database.rows(f"SELECT id FROM nodes WHERE name = '{host.name}' AND removed_at IS NULL")  # noqa: S608
+        found = self._scene.database.rows(f"SELECT id FROM nodes WHERE name = '{host.node}' AND removed_at IS NULL")  # noqa: S608
         if not found:
             return
-        self._note(f"{host.name} is drained for a while")
+        self._note(f"{host.node} is drained for a while")
         self._drained[found[0][0]] = None
         await self._switch(found[0][0], b"")
         since = self._scene.now
         await asyncio.sleep(self._dice.uniform(1.0, 30.0))
-        self._scene.history.drained.append(Order(host.name, since, self._scene.now))
+        self._scene.history.drained.append(Order(host.node, since, self._scene.now))
         await self._switch(found[0][0], b"on=false")
+
+    async def _same_name(self) -> None:
+        """Another machine comes with the name of one that is there, and goes again."""
+        host, seconds = self._dice.choice(self._hosts), self._dice.uniform(1.0, 120.0)
+        twin = Host(self._scene, self._network, f"{host.name}x{len(self._hosts)}", node=host.node)
+        self._note(f"{twin.name} wants to be {twin.node} too, for {seconds:.1f} s")
+        self._hosts.append(twin)
+        twin.start()
+        grace = self._dice.choice((None, self._dice.uniform(0.0, 30.0)))
+        self._scene.later(seconds, lambda: twin.leave(grace))
 
     async def _switch(self, node_id: str, query: bytes) -> None:
         def ask(master: SimMaster) -> Awaitable[Any]:

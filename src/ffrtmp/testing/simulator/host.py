@@ -27,9 +27,12 @@ _POLL_TIMEOUT_SECONDS = 40.0
 
 
 class Host(Executor[SimTask]):
-    def __init__(self, scene: Scene, network: Network, name: str) -> None:
+    def __init__(self, scene: Scene, network: Network, name: str, *, node: str = "") -> None:
+        """`node`: what its agent calls itself, if not by the machine's name."""
         super().__init__()
         self.name = name
+        self.node = node or name
+        self._left = False
         self.scene = scene
         self._network = network
         self.frozen_until = 0.0
@@ -53,7 +56,15 @@ class Host(Executor[SimTask]):
         self._feed(m.Tick())
 
     def restart_later(self) -> None:
-        self.scene.later(self.scene.rng.uniform(0.1, 30.0), lambda: None if self.up else self.start())
+        self.scene.later(self.scene.rng.uniform(0.1, 30.0), lambda: None if self.up or self._left else self.start())
+
+    def leave(self, grace_seconds: float | None) -> None:
+        """Its agent is stopped, or killed where there is no grace, and never starts again."""
+        self._left = True
+        if self.up and grace_seconds is not None:
+            self.stop(grace_seconds)
+        else:
+            self.kill()
 
     def kill(self) -> None:
         """kill -9: its processes end with it, and nothing is said."""
@@ -150,8 +161,9 @@ class Host(Executor[SimTask]):
 
     async def send_register(self, incarnation: str) -> agent.Registered:
         asked = agent.Register(
-            name=self.name,
+            name=self.node,
             incarnation=incarnation,
+            origin=self.name,
             slots=self.scene.plan.slots,
             capabilities=node.Capabilities(engines={"ffmpeg": "9"}, encoders=_ENCODERS, media_roots=["/media"]),
             heartbeat_interval_seconds=10.0,

@@ -22,6 +22,7 @@ FAULTS = (
     "pause",
     "retry",
     "drain",
+    "same_name",
 )
 #: one run of so many has none of them: with each in two of three runs, chance alone would hardly ever make one
 _CALM_EVERY = 50
