@@ -86,6 +86,20 @@ async def test_a_returning_incarnation_gives_its_work_back_at_once(master: Runni
     assert (await node.beat({"attempt_id": attempt}))["directives"][0]["command"] == "gone"
 
 
+async def test_a_name_is_refused_while_another_agent_lives_under_it(master: Running) -> None:
+    node = await master.node(origin="one", address="host-7")
+    body = {"name": "a", "incarnation": "a-2", "slots": 1, "capabilities": {}, "origin": "two"}
+    problem = await master.send("POST", "/nodes/register", expect=409, json=body)
+    assert problem["code"] == "name_taken"
+    assert "an agent on host-7 (127.0.0.1) has it" in problem["detail"]
+    await node.lease(expect=200)  # it is as if nobody had come
+    assert (await master.node(incarnation="a-3", origin="one")).id == node.id
+    reference = {"address": "http://a:9000", "cpu_threads": 2}
+    assert (await master.send("POST", "/nodes/register", expect=409, json=reference))["code"] == "name_taken"
+    problem = await master.send("POST", "/nodes/register", expect=400, json={**body, "origin": "t w o"})
+    assert [one["path"] for one in problem["errors"]] == ["origin"]
+
+
 async def test_a_draining_node_gets_nothing(master: Running) -> None:
     node = await master.node()
     await master.send("POST", f"/nodes/{node.id}/drain")

@@ -50,28 +50,31 @@ class Faults:
             for node_id in self._drained:
                 await self._switch(node_id, b"on=false")
 
+    def _host(self) -> Host:
+        return self._dice.choice([host for host in self._hosts if not host.left])
+
     def _note(self, text: str) -> None:
         self._scene.history.fault(self._scene.now, text)
 
     async def _partition(self) -> None:
-        host, seconds = self._dice.choice(self._hosts), self._dice.uniform(1.0, 90.0)
+        host, seconds = self._host(), self._dice.uniform(1.0, 90.0)
         self._note(f"{host.name} is cut off for {seconds:.1f} s")
         self._network.cut(host.name, self._scene.now + seconds, told=self._dice.random() < 0.5)
 
     async def _kill_agent(self) -> None:
-        host = self._dice.choice(self._hosts)
+        host = self._host()
         if host.up:
             self._note(f"kill -9 {host.name}")
             host.kill()
             host.restart_later()
 
     async def _freeze_agent(self) -> None:
-        host, seconds = self._dice.choice(self._hosts), self._dice.uniform(1.0, 60.0)
+        host, seconds = self._host(), self._dice.uniform(1.0, 60.0)
         self._note(f"{host.name} stands still for {seconds:.1f} s")
         host.freeze(seconds)
 
     async def _stop_agent(self) -> None:
-        host = self._dice.choice(self._hosts)
+        host = self._host()
         if host.up:
             self._note(f"{host.name} is asked to stop")
             host.stop(self._dice.uniform(0.0, 30.0))
@@ -85,7 +88,7 @@ class Faults:
             await master.start()
 
     async def _drain(self) -> None:
-        host = self._dice.choice(self._hosts)
+        host = self._host()
         found = self._scene.database.rows(f"SELECT id FROM nodes WHERE name = '{host.node}' AND removed_at IS NULL")  # noqa: S608
         if not found:
             return
@@ -99,8 +102,10 @@ class Faults:
 
     async def _same_name(self) -> None:
         """Another machine comes with the name of one that is there, and goes again."""
-        host, seconds = self._dice.choice(self._hosts), self._dice.uniform(1.0, 120.0)
-        twin = Host(self._scene, self._network, f"{host.name}x{len(self._hosts)}", node=host.node)
+        host, seconds = self._host(), self._dice.uniform(1.0, 120.0)
+        if any(other.node == host.node and not other.left for other in self._hosts if other is not host):
+            return
+        twin = Host(self._scene, self._network, f"{host.node}x{len(self._hosts)}", node=host.node)
         self._note(f"{twin.name} wants to be {twin.node} too, for {seconds:.1f} s")
         self._hosts.append(twin)
         twin.start()

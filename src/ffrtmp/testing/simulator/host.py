@@ -32,7 +32,7 @@ class Host(Executor[SimTask]):
         super().__init__()
         self.name = name
         self.node = node or name
-        self._left = False
+        self.left = False  #: for good
         self.scene = scene
         self._network = network
         self.frozen_until = 0.0
@@ -56,11 +56,11 @@ class Host(Executor[SimTask]):
         self._feed(m.Tick())
 
     def restart_later(self) -> None:
-        self.scene.later(self.scene.rng.uniform(0.1, 30.0), lambda: None if self.up or self._left else self.start())
+        self.scene.later(self.scene.rng.uniform(0.1, 30.0), lambda: None if self.up or self.left else self.start())
 
     def leave(self, grace_seconds: float | None) -> None:
         """Its agent is stopped, or killed where there is no grace, and never starts again."""
-        self._left = True
+        self.left = True
         if self.up and grace_seconds is not None:
             self.stop(grace_seconds)
         else:
