@@ -22,7 +22,7 @@ from ffrtmp.transfer import local
 class WorkDir:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.origin = ""  #: this agent's, at each of its starts (docs/decisions/0010-one-agent-a-name.md)
+        self.origin = ""  #: this agent's, at each of its starts (decision 10)
         self._lock: int | None = None
 
     def open(self) -> list[str]:

@@ -27,7 +27,7 @@ _OPTIONS: list[click.Parameter] = [
     _option(
         "--register", "Join the master. Without it: print what was found here, and exit.", is_flag=True, section=NETWORK
     ),
-    _option("--name", "Name of this node. Default: the host name.", section=NETWORK),
+    _option("--name", "Name of this node; no two live agents share one. Default: the host name.", section=NETWORK),
     _option(
         "--poll-interval",
         "Longest wait of one long-poll; work comes at once all the same.",

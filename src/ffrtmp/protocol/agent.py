@@ -1,9 +1,9 @@
 """The protocol between master and agent. Durations only, never timestamps: two machines' clocks are never compared.
 
 The rules (docs/guarantees.md): a node registers with a fresh random incarnation, under a name that no other live agent has; a
-lease call is a long-poll that answers with grants or commands; repeating a `request_id` repeats the answer; the agent's fence is the *send* time of its renewing request +
-`held_seconds` + `ttl_seconds` − a margin, on its monotonic clock; a report for an attempt that is not (any more) that node's
-gets 409 with the true state.
+lease call is a long-poll that answers with grants or commands; repeating a `request_id` repeats the answer; the agent's fence
+is the *send* time of its renewing request + `held_seconds` + `ttl_seconds` − a margin, on its monotonic clock; a report for an
+attempt that is not (any more) that node's gets 409 with the true state.
 """
 
 import enum

@@ -210,7 +210,7 @@ LEASES = {
     ),
     "no-take-back": Mutant(
         "a restarted agent's attempts stay with the process that is gone",
-        Tested(f"{_STORE}/test_nodes.py::test_a_new_incarnation_gives_back_what_the_old_one_had[sqlite]"),
+        Simulated("restarts_give_back", faults=("kill_agent",)),
         replace(nodes, "_take_back", lambda _: lambda *_: []),
     ),
     "name-for-anyone": Mutant(

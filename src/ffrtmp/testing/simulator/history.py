@@ -43,6 +43,14 @@ class Order(msgspec.Struct, frozen=True):
     until: float
 
 
+class Joined(msgspec.Struct, frozen=True):
+    """An agent's process: its node, when it started, and when it was first told that it is registered."""
+
+    node: str
+    since: float
+    at: float
+
+
 class History:
     def __init__(self) -> None:
         self.notes: list[tuple[float, str]] = []
@@ -51,6 +59,7 @@ class History:
         self.canceled: dict[str, float] = {}  #: job → when its cancel was acknowledged
         self.paused: list[Order] = []  #: jobs
         self.drained: list[Order] = []  #: nodes, by name
+        self.joined: list[Joined] = []
         self.published: list[Published] = []
         self.runs: list[Run] = []
         self.taken_down: Counter[str] = Counter()  #: job → agents that it killed

@@ -13,6 +13,7 @@ from ffrtmp.domain import node, spec
 from ffrtmp.domain.job import Grant
 from ffrtmp.master.api import nodes, work
 from ffrtmp.protocol import agent
+from ffrtmp.testing.simulator.history import Joined
 from ffrtmp.testing.simulator.master import SimMaster
 from ffrtmp.testing.simulator.network import Network
 from ffrtmp.testing.simulator.scene import Scene
@@ -52,6 +53,7 @@ class Host(Executor[SimTask]):
 
     def start(self) -> None:
         rng = random.Random(self.scene.rng.random())
+        self._started: float | None = self.scene.now
         self._session = Session(Config(slots=self.scene.plan.slots, heartbeat_seconds=10.0), rng)
         self._feed(m.Tick())
 
@@ -169,6 +171,9 @@ class Host(Executor[SimTask]):
             heartbeat_interval_seconds=10.0,
         )
         view = await self._ask(nodes.register, asked, 10.0)
+        if self._started is not None:
+            self.scene.history.joined.append(Joined(self.node, self._started, self.scene.now))
+            self._started = None
         return agent.Registered(
             id=view.id,
             name=view.name,

@@ -236,6 +236,7 @@ ALWAYS: tuple[Check, ...] = (
     killed_in_time,
     poison_stops,
     counted,
+    told.restarts_give_back,
     told.stream_is_whole,
     told.retries_back_off,
 )

@@ -1,5 +1,6 @@
 """What the history of events tells of a run: it is whole, in order, and says when a retry may begin."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -93,6 +94,24 @@ def history_is_whole(scene: Scene) -> Iterator[str]:
     for job, where in at.items():
         if where != "over":
             yield f"{job}: its history ends when it is {where}"
+
+
+def restarts_give_back(scene: Scene) -> Iterator[str]:
+    """What a node was given before its agent's process began is over when that process is registered: no lease is waited for."""
+    given: dict[str, dict[str, Event]] = defaultdict(dict)
+    ended: dict[str, float] = {}
+    for event in events(scene):
+        if event.kind == EventKind.ATTEMPT_ASSIGNED:
+            given[event.node][event.attempt_id] = event
+        elif event.kind == EventKind.ATTEMPT_ENDED:
+            ended[event.attempt_id] = event.at
+    for joined in scene.history.joined:
+        for attempt, event in given[joined.node].items():
+            if event.at < joined.since and ended.get(attempt, math.inf) > joined.at:
+                yield (
+                    f"{attempt} was given to {joined.node} at {event.at:.3f} and not taken back at {joined.at:.3f} from a process"
+                    f" that began at {joined.since:.3f}"
+                )
 
 
 def stream_is_whole(scene: Scene) -> Iterator[str]:
