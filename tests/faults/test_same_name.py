@@ -18,7 +18,8 @@ async def test_the_second_waits_until_the_first_is_gone(tmp_path: Path, end: str
     async with programs.farm(tmp_path) as farm:
         master = await farm.master("--lease-time", "4s")
         shutil.copy(BUNNY, farm.media / "in.mp4")
-        first = await farm.agent("a", master, "--heartbeat-interval", "1s")
+        # a killed one is lost after three of them
+        first = await farm.agent("a", master, "--heartbeat-interval", "3s" if end == "kill" else "30s")
         async with Client(farm.url) as client, asyncio.TaskGroup() as group:
             joining = group.create_task(farm.agent("a", master, "--work-dir", str(tmp_path / "work-of-the-clone")))
             await master.event("a node was refused", node="a")
