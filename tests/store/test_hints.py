@@ -122,6 +122,8 @@ async def test_changes_of_nodes_are_told(masters: list[PostgresStore]) -> None:
     await heard(other, nodes={agent.id})
     await one.set_credential(agent.id, "a" * 64)
     await heard(other, nodes={agent.id})
+    await agent.beats(drain=True)
+    await heard(other, nodes={agent.id})
     await one.remove_node(agent.id)
     await heard(other, nodes={agent.id})
 

@@ -252,8 +252,9 @@ async def test_a_node_that_works_is_not_removed(world: World) -> None:
     made = await world.submit()
     agent = await world.agent("n")
     grant = await agent.take()
-    await conflict(world.store.remove_node("n"))
+    assert (await conflict(world.store.remove_node("n"))).state == "busy"
     await agent.complete(grant.attempt_id)
+    await agent.beats(drain=True)
     await world.store.remove_node("n")
     with pytest.raises(errors.NotFound):
         await world.store.get_node("n")
@@ -264,6 +265,21 @@ async def test_a_node_that_works_is_not_removed(world: World) -> None:
     assert (await world.store.counts()).nodes == 0
     assert (await world.store.get_job(made.id)).node_name == "n"
     assert (await world.store.register(factories.a_node("n"))).created
+
+
+async def test_a_node_whose_agent_is_alive_is_not_removed(world: World) -> None:
+    """It would join again at once, and take work although it had been drained."""
+    agent = await world.agent("n")
+    refused = await conflict(world.store.remove_node("n"))
+    assert refused.state == "available"
+    assert "Stop the agent first" in refused.message
+    await world.store.drain("n", on=True)
+    assert (await conflict(world.store.remove_node("n"))).state == "draining"
+    await agent.beats(drain=True)  # it stops: it says so itself
+    await world.store.remove_node("n")
+    await world.agent("silent", heartbeat_interval_us=-1_000_000)
+    await world.store.remove_node("silent")
+    assert await world.store.nodes() == []
 
 
 async def test_no_such_node(store: Store) -> None:

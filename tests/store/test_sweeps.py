@@ -230,6 +230,7 @@ async def test_retention_removes_nodes_that_were_removed(world: World, sql: Sql)
     await named.give_back((await named.take()).attempt_id)
     await other.fail((await other.take()).attempt_id)
     for agent in (named, other):
+        await agent.beats(drain=True)
         await world.store.remove_node(agent.id)
     await world.store.expire(finished_before=0, limit=10)
     assert await sql("SELECT count(*) FROM nodes") == [(2,)]

@@ -119,7 +119,7 @@ async def drain(session: connection.Session, node: str, undo: bool) -> None:
 @command.command("remove", examples=["ffrtmp nodes remove worker-01"])
 @click.argument("node")
 async def remove(session: connection.Session, node: str) -> None:
-    """Forget a machine that runs nothing (drain it first). An agent that still runs there joins again."""
+    """Forget a machine that is gone: its agent was stopped, or is silent for three heartbeats."""
     async with session.open() as client:
         await client.remove_node(node)
     if session.out.json:

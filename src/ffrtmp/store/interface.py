@@ -306,7 +306,7 @@ class Store(Protocol):
 
     async def drain(self, ref: str, *, on: bool, by: str = "") -> node.Node: ...
     async def remove_node(self, ref: str, *, by: str = "") -> None:
-        """Conflict while it has attempts."""
+        """Conflict while it has attempts, or an agent that is neither silent nor stopping."""
 
     # the protocol
     async def classes(self) -> list[Class]: ...

@@ -78,6 +78,11 @@ class NodeClient:
         body = {"incarnation": self.incarnation, "attempts": list(attempts)}
         return await self.master.send("POST", f"/nodes/{self.id}/heartbeat", json=body, **options)
 
+    async def stops(self) -> None:
+        """Says, as an agent that was told to stop, that it takes no more work."""
+        body = {"incarnation": self.incarnation, "attempts": [], "drain": True}
+        await self.master.send("POST", f"/nodes/{self.id}/heartbeat", json=body)
+
     async def report(self, attempt_id: str, verb: str, *, expect: int | None = None, **body: Any) -> Any:
         sent = {"node_id": self.id, "incarnation": self.incarnation, **body}
         return await self.master.send("POST", f"/attempts/{attempt_id}/{verb}", expect=expect, json=sent)

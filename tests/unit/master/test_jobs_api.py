@@ -145,6 +145,7 @@ async def test_the_history_says_who_asked(keyed: Running) -> None:
         await master.send("POST", f"/jobs/1/{verb}")
     for on in ("true", "false"):
         await master.send("POST", f"/nodes/{node.id}/drain?on={on}")
+    await node.stops()
     await master.send("DELETE", f"/nodes/{node.id}")
     events = [event for job in (1, 2, 3) for event in (await master.send("GET", f"/jobs/{job}/events"))["events"]]
     asked = [event["kind"] for event in events if event["data"].get("by") == who]
@@ -158,7 +159,8 @@ async def test_the_history_says_who_asked(keyed: Running) -> None:
                 seen.append((event["kind"], event["data"].get("by")))
                 if event["kind"] == "node.removed":
                     break
-    assert seen == [("node.registered", None), ("node.drain", who), ("node.drain", who), ("node.removed", who)]
+    drains = [("node.drain", who), ("node.drain", who), ("node.drain", "agent")]
+    assert seen == [("node.registered", None), *drains, ("node.removed", who)]
     assert any(f"by: {who}" in line for line in (await master.send("GET", "/jobs/1/explain"))["history"])
 
 

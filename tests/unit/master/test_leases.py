@@ -62,6 +62,7 @@ async def test_a_removed_node_is_released_and_fails_no_submission(master: Runnin
     node, other = await master.node("a"), await master.node("b")
     waiting = asyncio.create_task(node.lease(wait=25))
     await other.lease()
+    await node.stops()
     await master.send("DELETE", f"/nodes/{node.id}")
     reply = await waiting
     assert not reply.get("grants")

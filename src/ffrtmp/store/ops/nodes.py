@@ -234,13 +234,9 @@ async def remove(unit: Unit, batch: Sequence[calls.RemoveNode]) -> list[errors.F
         if known is None:
             answers.append(no_node(call.ref))
             continue
-        held = (await _some(unit.tx, [known.id], unit.now))[known.id].active_attempts
-        if held:
-            answers.append(
-                errors.Conflict(
-                    f"Node {known.name} has {held} running: drain it first, or wait until its leases end.", state="busy"
-                )
-            )
+        refused = _still_there(known, (await _some(unit.tx, [known.id], unit.now))[known.id], unit.now)
+        if refused is not None:
+            answers.append(refused)
             continue
         await unit.tx.change("node_remove", [_Removal(known.id, unit.now)])
         del unit.nodes[known.id]
@@ -249,6 +245,23 @@ async def remove(unit: Unit, batch: Sequence[calls.RemoveNode]) -> list[errors.F
         unit.event(EventKind.NODE_REMOVED, node_id=known.id, data=rows.with_who({"name": known.name}, call.by))
         answers.append(None)
     return answers
+
+
+def _still_there(known: rows.Node, seen: node.Node, now: int) -> errors.Conflict | None:
+    """Why a node cannot be removed: it has work, or an agent that would join again at once, and know of no drain."""
+    if seen.active_attempts:
+        return errors.Conflict(
+            f"Node {seen.name} has {seen.active_attempts} running: drain it first, or wait until its leases end.",
+            state="busy",
+        )
+    if seen.status is node.NodeStatus.OFFLINE or known.stopping:
+        return None
+    silent = max(0, now - seen.last_heartbeat) / 1e6
+    return errors.Conflict(
+        f"Node {seen.name} is alive: its agent was heard of {silent:.0f} s ago, and would join again. Stop the agent first; one"
+        " that was killed counts as gone after three heartbeats of silence. To give it no more work while it runs, drain it.",
+        state=seen.status.value,
+    )
 
 
 async def everything(tx: Tx, now: int) -> list[node.Node]:

@@ -87,6 +87,8 @@ class Model(Queue):
         known = self.named_node(ref)
         if self.held_by(known.id):
             raise errors.Conflict(state="busy")
+        if (status := self.status(known)) is not node.NodeStatus.OFFLINE and not known.stopping:
+            raise errors.Conflict(state=status.value)
         known.removed = True
         self.say(said(EventKind.NODE_REMOVED, {"name": known.name}, node_id=known.id))
 
