@@ -192,6 +192,12 @@ async def test_a_walk_uses_an_index(tmp_path: Path) -> None:
         steps = [row[3] for row in plan]
         assert not any(step.startswith("SCAN") and "USING" not in step for step in steps), steps
         assert not any("TEMP B-TREE" in step for step in steps), steps
+    statement = statements.load(Dialect.SQLITE)["ready_ahead"]
+    key = {"sort_key": 1, "job_seq": 1, "position": 1}
+    with contextlib.closing(sqlite_file.for_reading(store.path)) as connection:
+        text = "EXPLAIN QUERY PLAN " + statement.text
+        plan = connection.execute(text, statement.values({"class_id": 1, "count": 9, **key})).fetchall()
+    assert any("USING PRIMARY KEY (class_id=? AND (sort_key,job_seq,position)<(?,?,?))" in row[3] for row in plan), plan
     await store.close()
 
 

@@ -40,9 +40,15 @@ async def explain(master: Master, ref: str) -> views.ExplainView:
         history=[_sentence(event, names) for event in events],
         waiting_code=why.code.value if why else None,
         waiting_reason=why.reason if why else None,
-        ahead=await master.store.ahead(found.id, limit=_MOST_AHEAD) if found.state is states.JobState.QUEUED else None,
+        ahead=await _ahead(master, found, what, known) if found.state is states.JobState.QUEUED else None,
         eta_seconds=eta,
     )
+
+
+async def _ahead(master: Master, found: job.Job, what: spec.Spec, known: list[node.Node]) -> int:
+    classes = [(one.id, one.requires) for one in await master.store.classes()]
+    rivals = waiting.rivals(what.requires, classes, known)
+    return await master.store.ahead(found.id, rivals, limit=_MOST_AHEAD)
 
 
 async def _backoff(master: Master, found: job.Job) -> waiting.Waiting | None:

@@ -169,7 +169,7 @@ class ExplainView(_View, frozen=True):
     history: list[str]
     waiting_code: str | None = None
     waiting_reason: str | None = None
-    ahead: int | None = None  #: ready tasks of its class that go first, counted up to 1000
+    ahead: int | None = None  #: ready tasks that come first at the nodes that could run it, counted up to 1000
     eta_seconds: float | None = None
 
 

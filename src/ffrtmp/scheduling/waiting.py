@@ -39,7 +39,7 @@ def why(requires: Requires, known: Sequence[nodes.Node]) -> Waiting:
             WaitingCode.NO_NODE_FITS,
             f"No registered node offers what the job requires. Nearest is {nearest.name}: {missing}.",
         )
-    up = [node for node in fitting if node.status in (nodes.NodeStatus.AVAILABLE, nodes.NodeStatus.BUSY)]
+    up = _working(fitting)
     if not up:
         names = ", ".join(sorted(node.name for node in fitting)[:5])
         return Waiting(WaitingCode.NODES_OFFLINE, f"The nodes that could run it are offline or draining: {names}.")
@@ -49,6 +49,24 @@ def why(requires: Requires, known: Sequence[nodes.Node]) -> Waiting:
         of = f"node {up[0].name}, which could run it," if len(up) == 1 else f"the {len(up)} nodes that could run it"
         return Waiting(WaitingCode.NODES_BUSY, f"{taken} of {of} {'is' if slots == 1 else 'are'} taken.")
     return Waiting(WaitingCode.NEXT, "A node has a free slot; the task starts with its next request for work.")
+
+
+def _working(known: Iterable[nodes.Node]) -> list[nodes.Node]:
+    return [node for node in known if node.status in (nodes.NodeStatus.AVAILABLE, nodes.NodeStatus.BUSY)]
+
+
+def rivals(requires: Requires, classes: Iterable[tuple[int, Requires]], known: Sequence[nodes.Node]) -> tuple[int, ...]:
+    """The classes of which a node may take a task before one with these requirements: it could run either. Nodes that are offline
+    or draining count where no other could."""
+    fitting = [node for node in known if not nodes.unmet(requires, node)]
+    # machines of a farm are much alike: of those that offer the same, one is looked at
+    offers = {
+        (id(node.capabilities), node.cpu_threads, node.ram_total_bytes, tuple(sorted(node.labels.items()))): node
+        for node in _working(fitting) or fitting
+    }
+    return tuple(
+        class_id for class_id, other in classes if any(not nodes.unmet(other, node) for node in offers.values())
+    )
 
 
 def satisfied(classes: Iterable[tuple[int, Requires]], node: nodes.Node) -> tuple[int, ...]:

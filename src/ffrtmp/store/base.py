@@ -3,7 +3,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ffrtmp.domain import errors, job, node
@@ -189,8 +189,8 @@ class BaseStore:
     async def waiting(self, class_ids: Sequence[int], *, older_than_us: int, limit: int) -> list[str]:
         return await self._read(_waiting, class_ids, older_than_us, limit)
 
-    async def ahead(self, job_id: str, *, limit: int) -> int:
-        return await self._read(read.ahead, job_id, limit)
+    async def ahead(self, job_id: str, class_ids: Collection[int], *, limit: int) -> int:
+        return await self._read(read.ahead, job_id, class_ids, limit)
 
     async def expire(self, *, finished_before: int, limit: int) -> interface.Expired:
         expired: interface.Expired = await self._write(calls.Expire(finished_before, limit))

@@ -5,7 +5,7 @@ state, or the replay's answer), never a success. Each function is one transactio
 its events in the same transaction. Concurrent calls are committed in groups.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -350,8 +350,9 @@ class Store(Protocol):
     async def waiting(self, class_ids: Sequence[int], *, older_than_us: int, limit: int) -> list[str]:
         """Jobs with a queued task of these classes that has waited at least so long."""
 
-    async def ahead(self, job_id: str, *, limit: int) -> int:
-        """How many ready tasks of its classes go before the queued ones of a job; counts no further than `limit`."""
+    async def ahead(self, job_id: str, class_ids: Collection[int], *, limit: int) -> int:
+        """How many ready tasks of these classes and its own come before the first queued one of a job; counts no further than
+        `limit`."""
 
     async def expire(self, *, finished_before: int, limit: int) -> Expired:
         """Removes finished jobs with all that belongs to them, in bulk, and the uploads that only they named; nodes that

@@ -196,6 +196,17 @@ async def test_explain_says_how_many_go_first(master: Running) -> None:
     assert "ahead" not in await master.send("GET", "/jobs/3/explain")
 
 
+async def test_explain_counts_what_the_same_nodes_take_first(master: Running) -> None:
+    """One node runs both codecs, so that what waits for the other codec goes first as well."""
+    for _ in range(3):
+        await master.submit()
+    await master.submit(parameters={"codec": "vp9"})
+    await master.submit(parameters={"codec": "av1"})
+    await master.node("both")  # no av1
+    ahead = [(await master.send("GET", f"/jobs/{number}/explain")).get("ahead") for number in range(1, 6)]
+    assert ahead == [0, 1, 2, 3, 0]
+
+
 async def test_explain_says_why_a_job_waits(master: Running) -> None:
     await master.submit()
     assert (await master.send("GET", "/jobs/1/explain"))["waiting_code"] == "no_nodes"

@@ -42,6 +42,18 @@ def _node(name: str = "a", **changes: object) -> node.Node:
 _PLAIN = spec.Requires(codec=spec.Codec.H264, local_path=True)
 
 
+def test_rivals_are_what_the_same_nodes_could_run() -> None:
+    zone, vp9 = spec.Requires(labels={"zone": "b"}), spec.Requires(codec=spec.Codec.VP9)
+    classes = [(1, _PLAIN), (2, zone), (3, vp9)]
+    both, elsewhere = _node("a"), _node("b", labels={"zone": "c"})
+    assert waiting.rivals(_PLAIN, classes, [both, elsewhere]) == (1, 2)
+    assert waiting.rivals(_PLAIN, classes, [elsewhere]) == (1,)
+    away = msgspec.structs.replace(both, status=node.NodeStatus.OFFLINE)
+    assert waiting.rivals(_PLAIN, classes, [away, elsewhere]) == (1,)  # who is there, while somebody is
+    assert waiting.rivals(_PLAIN, classes, [away]) == (1, 2)
+    assert waiting.rivals(vp9, classes, [both]) == ()
+
+
 def test_the_reason_follows_from_the_nodes() -> None:
     busy = _node(active_attempts=1, status=node.NodeStatus.BUSY)
     offline = _node(status=node.NodeStatus.OFFLINE)

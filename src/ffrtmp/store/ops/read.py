@@ -1,6 +1,6 @@
 """Reading jobs and what belongs to them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -244,9 +244,19 @@ async def waiting(tx: Tx, class_ids: Sequence[int], until: int, limit: int) -> l
     return list(dict.fromkeys(found))
 
 
-async def ahead(tx: Tx, job_id: str, limit: int) -> int:
-    row = await tx.one("ready_ahead", job_id=job_id, count=limit)
-    return int(row[0]) if row else 0
+async def ahead(tx: Tx, job_id: str, class_ids: Collection[int], limit: int) -> int:
+    first = await tx.one("queued_first", job_id=job_id)
+    if first is None:
+        return 0
+    own, sort_key, job_seq, position = first
+    key = {"sort_key": sort_key, "job_seq": job_seq, "position": position}
+    count = 0
+    for class_id in {own, *class_ids}:
+        if count == limit:
+            break
+        for row in await tx.all("ready_ahead", class_id=class_id, count=limit - count, **key):
+            count += row[0]
+    return count
 
 
 async def attempt_of(tx: Tx, job_id: str, node_id: str) -> str:

@@ -57,12 +57,17 @@ WHERE j.id = :id ORDER BY a.assigned_at, a.number, a.id;
 -- name: logs_whole
 SELECT g.attempt_id, g.text FROM jobs j JOIN attempt_logs g ON g.job_seq = j.seq WHERE j.id = :id;
 
+-- name: queued_first
+SELECT t.class_id, t.sort_key, t.job_seq, t.position FROM jobs j
+JOIN tasks t ON t.job_seq = j.seq AND t.state = 'queued'
+WHERE j.id = :job_id ORDER BY t.sort_key, t.position LIMIT 1;
+
 -- name: ready_ahead
+-- In order, so that the walk along the index ends at the limit: without, the planner gathers all that match first.
 SELECT count(*) FROM (
-    SELECT 1 FROM jobs j
-    JOIN tasks t ON t.job_seq = j.seq AND t.state = 'queued'
-    JOIN ready r ON r.class_id = t.class_id AND (r.sort_key, r.job_seq, r.position) < (t.sort_key, t.job_seq, t.position)
-    WHERE j.id = :job_id LIMIT :count) sooner;
+    SELECT 1 FROM ready
+    WHERE class_id = :class_id AND (sort_key, job_seq, position) < (:sort_key, :job_seq, :position)
+    ORDER BY sort_key, job_seq, position LIMIT :count) sooner;
 
 -- name: classes_all
 SELECT id, requires FROM classes ORDER BY id;
