@@ -270,3 +270,17 @@ def test_the_demo(tmp_path):
     assert told.returncode == 0, told.stderr
     assert told.stdout.count("yes") == 2
     assert sorted(path.name for path in (tmp_path / "demo-output").iterdir()) == ["bunny-av1.webm", "bunny-h264.mp4"]
+
+
+def test_jobs_are_listed_by_tag_and_node(farm):
+    made = farm.run(
+        "jobs", "submit", "--codec", "h264", "--duration", "1", "--tag", "show=a b:c", "--wait", "--output=json"
+    )
+    assert made.code == 0, made.err
+    [node] = farm.run("nodes", "list", "--output=json").json["nodes"]
+    for node_ref in (node["name"], node["id"]):
+        [found] = farm.run("jobs", "list", "--tag", "show=a b:c", "--node", node_ref, "--output=json").json["jobs"]
+        assert found["id"] == made.json["id"]
+    told = farm.run("jobs", "list", "--node", "nobody")
+    assert told.code == 5
+    assert "There is no node nobody." in told.err

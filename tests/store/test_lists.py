@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from ffrtmp.domain import spec
+from ffrtmp.domain import errors, spec
+from ffrtmp.domain.errors import Code
 from ffrtmp.domain.states import JobState
 from ffrtmp.store.interface import JobFilter
 from ffrtmp.testing.world import World
@@ -44,7 +45,7 @@ async def test_filters(world: World) -> None:
     tall = await world.submit(scenario="1080p30-h264")
     plain = await world.submit()
     await world.store.cancel(tall.id)
-    agent = await world.agent()
+    agent = await world.agent("encoder-1")
     [grant] = await agent.lease()
     assert grant.job_id == live.id
     cases: list[tuple[dict[str, Any], list[Any]]] = [
@@ -52,8 +53,8 @@ async def test_filters(world: World) -> None:
         ({"priority": spec.Priority.HIGH}, [high]),
         ({"engine": spec.Engine.GSTREAMER}, [gst]),
         ({"scenario": "1080p30-h264"}, [tall]),
-        ({"node_id": agent.id}, [live]),
-        ({"node_id": "nobody"}, []),
+        ({"node": agent.id}, [live]),
+        ({"node": "encoder-1"}, [live]),
         ({"states": (JobState.CANCELED,)}, [tall]),
         ({"states": (JobState.ASSIGNED, JobState.CANCELED)}, [tall, live]),
         ({"states": (JobState.QUEUED, JobState.QUEUED)}, [plain, gst, high]),
@@ -67,6 +68,22 @@ async def test_filters(world: World) -> None:
         for limit in (1, 10):
             found = await every(world, JobFilter(**fields), limit=limit)
             assert found == [made.id for made in expected], fields
+    with pytest.raises(errors.NotFound, match="There is no node nobody"):
+        await every(world, JobFilter(node="nobody"), limit=1)
+
+
+async def test_the_jobs_of_a_node_that_was_removed(world: World) -> None:
+    """By its id, and by its name until another has that."""
+    made = await world.submit()
+    agent = await world.agent("n")
+    await agent.fail((await agent.take()).attempt_id, Code.INPUT_INVALID)
+    await agent.beats(drain=True)
+    await world.store.remove_node("n")
+    for node in ("n", agent.id):
+        assert await every(world, JobFilter(node=node), limit=1) == [made.id]
+    await world.agent("n")
+    assert await every(world, JobFilter(node="n"), limit=1) == []
+    assert await every(world, JobFilter(node=agent.id), limit=1) == [made.id]
 
 
 async def test_events_are_a_stream_that_can_be_resumed(world: World) -> None:
@@ -92,3 +109,5 @@ async def test_events_of_one_job(world: World) -> None:
     assert await world.store.events(after=found[0].seq, limit=100, job_id=one.id) == found[1:]
     assert len(await world.store.events(after=0, limit=100, job_id=two.id)) == 1
     assert await world.store.events(after=0, limit=100, job_id=one.id, node_id="x") == []
+    assert await world.store.last_events(one.id, limit=100) == found
+    assert await world.store.last_events(one.id, limit=2) == found[-2:]

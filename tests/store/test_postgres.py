@@ -295,7 +295,7 @@ async def test_walks_use_an_index(masters: list[PostgresStore]) -> None:
         (JobFilter(priority=spec.Priority.LOW), None),
         (JobFilter(engine=spec.Engine.FFMPEG), None),
         (JobFilter(scenario="x"), None),
-        (JobFilter(node_id="n"), None),
+        (JobFilter(node="n"), None),
         (JobFilter(tags={"a": "b"}), None),
     ]
     plans = []
@@ -305,7 +305,15 @@ async def test_walks_use_an_index(masters: list[PostgresStore]) -> None:
         plans.append(await _plan(connection, statement.text, statement.values({**values, "before": 9, "count": 9})))
     values = {"after": 1, "count": 9, "node_id": "n", "job_id": "j", "class_id": 1, "now": 1, "from_key": 1}
     values |= {"sort_key": 1, "job_seq": 1, "position": 1}
-    for name in ("events_after", "events_of_node", "events_of_job", "ready_candidates", "ready_ahead", "delayed_due"):
+    for name in (
+        "events_after",
+        "events_of_node",
+        "events_of_job",
+        "events_of_job_last",
+        "ready_candidates",
+        "ready_ahead",
+        "delayed_due",
+    ):
         statement = statements.load(Dialect.POSTGRES)[name]
         plans.append(await _plan(connection, statement.text, statement.values(values)))
     for plan in plans:

@@ -178,7 +178,7 @@ async def test_a_walk_uses_an_index(tmp_path: Path) -> None:
         (JobFilter(priority=spec.Priority.LOW), None),
         (JobFilter(engine=spec.Engine.FFMPEG), None),
         (JobFilter(scenario="x"), None),
-        (JobFilter(node_id="n"), None),
+        (JobFilter(node="n"), None),
         (JobFilter(tags={"a": "b"}), None),
         (JobFilter(tags={"a": "b", "c": "d"}, queue=spec.Queue.LIVE), JobState.QUEUED),
     ]

@@ -49,8 +49,6 @@ async def _list(session: connection.Session, options: dict[str, Any]) -> None:
     }
     found: list[JobView] = []
     async with session.open() as client:
-        if filters.get("node"):
-            filters["node"] = (await client.node(filters["node"])).id
         while True:
             ask = _PAGE if everything else min(_PAGE, limit - len(found))
             try:

@@ -142,6 +142,8 @@ def explain_page(out: output.Output, job: "JobView", view: "ExplainView") -> Non
         out.text("  No node is registered. Start an agent: ffrtmp agent --register --master URL")
     if view.history:
         _heading(out, "What happened")
+        if view.earlier_left_out:
+            out.text(f"  Earlier events are left out; GET /jobs/{view.job_id}/events has all of them.")
         for line in view.history:
             out.text(f"  {text.with_clock(line)}")
 

@@ -173,7 +173,7 @@ class Client(worker.WorkerCalls):
         }
         params = [(name, value) for name, value in named.items() if value is not None]
         params += [("state", each) for each in state]
-        params += [("tag", f"{name}={value}") for name, value in (tags or {}).items()]
+        params += [("tag", f"{name}:{value}") for name, value in (tags or {}).items()]
         return await self._get("/jobs", views.JobPage, params)
 
     async def cancel(self, ref: str | int) -> views.ChangeView:

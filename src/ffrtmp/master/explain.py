@@ -11,6 +11,8 @@ from ffrtmp.scheduling import waiting
 
 #: counted no further: a look at a job costs the same at a million of them
 _MOST_AHEAD = 1000
+#: the newest of a job; all of them are at /jobs/{id}/events
+_MOST_EVENTS = 1000
 
 
 async def fits(master: Master, what: spec.Spec) -> list[views.NodeFit]:
@@ -27,7 +29,7 @@ async def explain(master: Master, ref: str) -> views.ExplainView:
     found = await master.store.get_job(ref)
     what = msgspec.json.decode(found.spec, type=spec.Spec)
     known = await master.store.nodes()
-    events = await master.store.events(after=0, limit=1000, job_id=found.id)
+    events = await master.store.last_events(found.id, limit=_MOST_EVENTS + 1)
     names = {one.id: one.name for one in known}
     why = await _backoff(master, found) or _waiting(found, what, known)
     eta = found.progress.eta_seconds if found.progress and found.state is states.JobState.RUNNING else None
@@ -37,7 +39,8 @@ async def explain(master: Master, ref: str) -> views.ExplainView:
         spec=views.plain(what),
         decisions=_decisions(found, what),
         nodes=[_fit(what.requires, one) for one in known],
-        history=[_sentence(event, names) for event in events],
+        history=[_sentence(event, names) for event in events[-_MOST_EVENTS:]],
+        earlier_left_out=len(events) > _MOST_EVENTS,
         waiting_code=why.code.value if why else None,
         waiting_reason=why.reason if why else None,
         ahead=await _ahead(master, found, what, known) if found.state is states.JobState.QUEUED else None,

@@ -166,7 +166,8 @@ class ExplainView(_View, frozen=True):
     spec: dict[str, Any]
     decisions: list[str]
     nodes: list[NodeFit]
-    history: list[str]
+    history: list[str]  #: the newest thousand events
+    earlier_left_out: bool = False  #: there are more; `GET /jobs/{id}/events` has all
     waiting_code: str | None = None
     waiting_reason: str | None = None
     ahead: int | None = None  #: ready tasks that come first at the nodes that could run it, counted up to 1000

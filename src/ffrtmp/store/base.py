@@ -99,6 +99,9 @@ class BaseStore:
     ) -> list[job.Event]:
         return await self._read(read.events, after, limit, job_id, node_id)
 
+    async def last_events(self, job_id: str, *, limit: int) -> list[job.Event]:
+        return await self._read(read.last_events, job_id, limit)
+
     async def last_event(self) -> int:
         return await self._read(read.last_event)
 

@@ -28,7 +28,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     priority: spec.Priority | None = None
     engine: spec.Engine | None = None
     scenario: str | None = None
-    node_id: str | None = None
+    node: str | None = None  #: id or name
     tags: Mapping[str, str] = {}
 
 
@@ -266,7 +266,8 @@ class Store(Protocol):
         """Raises NotFound."""
 
     async def list_jobs(self, which: JobFilter, *, before: int | None, limit: int) -> Page:
-        """Newest first."""
+        """Newest first. Raises NotFound for a node that is not known; one that was removed is, by its id or where no other has its
+        name, as long as it is kept."""
 
     async def tasks(self, job_id: str) -> list[job.Task]: ...
     async def attempts(self, job_id: str) -> list[job.Attempt]: ...
@@ -287,6 +288,9 @@ class Store(Protocol):
     async def events(
         self, *, after: int, limit: int, job_id: str | None = None, node_id: str | None = None
     ) -> list[job.Event]: ...
+    async def last_events(self, job_id: str, *, limit: int) -> list[job.Event]:
+        """The newest of a job, in the order in which they happened."""
+
     async def last_event(self) -> int: ...
 
     # nodes

@@ -235,6 +235,7 @@ def application(master: FakeMaster) -> Starlette:
                 views.NodeFit(node_name="worker-01", status="busy", fits=False, unmet=["it has no working av1 encoder"])
             ],
             history=["12:00:00 submitted"],
+            earlier_left_out=True,
             waiting_code="no_node",
             waiting_reason="No registered node can run it.",
             ahead=2,

@@ -152,7 +152,7 @@ async def test_list_filters_and_odd_references() -> None:
     async with client(answer) as one:
         await one.jobs(state=["queued", "running"], tags={"show": "a b"}, limit=5, cursor="9", node="n")
         await one.job("a/../b?x")
-    assert asked[0].endswith("/jobs?node=n&limit=5&cursor=9&state=queued&state=running&tag=show%3Da+b")
+    assert asked[0].endswith("/jobs?node=n&limit=5&cursor=9&state=queued&state=running&tag=show%3Aa+b")
     assert asked[1] == "http://master:8080/jobs/a%2F..%2Fb%3Fx"
 
 

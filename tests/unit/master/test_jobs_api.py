@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+from ffrtmp.master import explain
+
 from .conftest import Running, both_databases
 
 pytestmark = both_databases
@@ -205,6 +207,29 @@ async def test_explain_counts_what_the_same_nodes_take_first(master: Running) ->
     await master.node("both")  # no av1
     ahead = [(await master.send("GET", f"/jobs/{number}/explain")).get("ahead") for number in range(1, 6)]
     assert ahead == [0, 1, 2, 3, 0]
+
+
+async def test_explain_shows_the_newest_events(master: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    await master.submit()
+    await master.send("POST", "/jobs/1/pause")
+    whole = await master.send("GET", "/jobs/1/explain")
+    assert "earlier_left_out" not in whole
+    monkeypatch.setattr(explain, "_MOST_EVENTS", 2)
+    await master.send("POST", "/jobs/1/resume")
+    found = await master.send("GET", "/jobs/1/explain")
+    assert found["earlier_left_out"]
+    assert len(found["history"]) == 2
+    assert "job.resume_requested" in " ".join(found["history"])
+
+
+async def test_jobs_of_a_node_by_name_or_id(master: Running) -> None:
+    made = await master.submit()
+    node = await master.node("encoder-1")
+    await node.lease()
+    for ref in ("encoder-1", node.id):
+        assert [job["id"] for job in (await master.send("GET", f"/jobs?node={ref}"))["jobs"]] == [made["id"]]
+    refused = await master.send("GET", "/jobs?node=encoder-2", expect=404)
+    assert refused["detail"] == "There is no node encoder-2."
 
 
 async def test_explain_says_why_a_job_waits(master: Running) -> None:

@@ -39,6 +39,11 @@ def no_job(ref: str) -> errors.NotFound:
 
 async def list_jobs(tx: Tx, which: interface.JobFilter, before: int | None, limit: int) -> interface.Page:
     """One walk for each state that was asked for, merged: each stops after a page."""
+    if which.node is not None:
+        known = await tx.one("node_known", ref=which.node)
+        if known is None:
+            raise errors.NotFound(f"There is no node {which.node}.")
+        which = msgspec.structs.replace(which, node=known[0])
     wanted: Sequence[states.JobState | None] = which.states or (None,)
     found: list[Row] = []
     for state in dict.fromkeys(wanted):
@@ -59,7 +64,7 @@ def _filters(
         "priority": which.priority,
         "engine": which.engine,
         "scenario": which.scenario,
-        "node_id": which.node_id,
+        "node_id": which.node,
     }
     values: dict[str, Any] = {name: value for name, value in equal.items() if value is not None}
     filters = [f"j.{name} = :{name}" for name in values]
@@ -214,6 +219,14 @@ async def events(tx: Tx, after: int, limit: int, job_id: str | None, node_id: st
         found = await tx.all("events_of_node", node_id=node_id, **values)
     else:
         found = await tx.all("events_after", **values)
+    return _events(found)
+
+
+async def last_events(tx: Tx, job_id: str, limit: int) -> list[job.Event]:
+    return _events(await tx.all("events_of_job_last", job_id=job_id, count=limit))[::-1]
+
+
+def _events(found: Sequence[Row]) -> list[job.Event]:
     return [
         job.Event(
             seq=row[0],

@@ -10,6 +10,11 @@ SELECT n.id, n.origin, n.address, n.heard_from, n.heartbeat_interval_us,
        (SELECT count(*) FROM leases l WHERE l.node_id = n.id AND l.expires_at >= :now)
 FROM nodes n WHERE n.id {{in ids text}} ORDER BY n.id;
 
+-- name: node_known
+-- Removed ones too: their jobs still name them.
+SELECT id FROM nodes WHERE id = :ref OR name = :ref
+ORDER BY id = :ref DESC, removed_at IS NULL DESC, removed_at DESC LIMIT 1;
+
 -- name: node_insert
 INSERT INTO nodes (id, name, address, type, cpu_threads, cpu_model, has_gpu, gpu_type, ram_total_bytes, labels, capabilities,
                    slots, incarnation, origin, heard_from, version, ttl_us, heartbeat_interval_us, registered_at, last_heartbeat)

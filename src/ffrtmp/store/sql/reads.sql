@@ -57,6 +57,11 @@ WHERE j.id = :id ORDER BY a.assigned_at, a.number, a.id;
 -- name: logs_whole
 SELECT g.attempt_id, g.text FROM jobs j JOIN attempt_logs g ON g.job_seq = j.seq WHERE j.id = :id;
 
+-- name: events_of_job_last
+SELECT e.seq, e.at, e.kind, CAST(:job_id AS text), e.task_id, e.attempt_id, e.node_id, e.data
+FROM events e
+WHERE e.job_seq = (SELECT seq FROM jobs WHERE id = :job_id) ORDER BY e.seq DESC LIMIT :count;
+
 -- name: queued_first
 SELECT t.class_id, t.sort_key, t.job_seq, t.position FROM jobs j
 JOIN tasks t ON t.job_seq = j.seq AND t.state = 'queued'
