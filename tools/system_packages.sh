@@ -2,8 +2,9 @@
 # Install the Debian packages that a purpose needs, if they are missing: tools/system_packages.sh test
 set -euo pipefail
 case "${1:-}" in
-  # the completion test runs a real bash with its completion package; strace records what the crash tests cut short
-  test) wanted=(bash-completion strace) ;;
+  # the completion test runs a real bash with its completion package; strace records what the crash tests cut short;
+  # systemd checks the units of docs/operations.md, and that it leaves our temporary folders alone
+  test) wanted=(bash-completion strace systemd) ;;
   *) echo "usage: $0 test" >&2; exit 2 ;;
 esac
 missing=()

@@ -8,9 +8,11 @@ import signal
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from ffrtmp.client.client import Client
+from ffrtmp.telemetry import metrics
 from ffrtmp.testing import programs
 from ffrtmp.testing.waiting import until
 
@@ -77,6 +79,21 @@ async def test_a_killed_worker_is_replaced_and_jobs_and_counts_are_whole(tmp_pat
         assert len(processes & set(_workers(master))) == 2
         assert await master.stop() == 0
         await programs.gone(processes)
+
+
+async def test_a_cleaner_of_temporary_files_keeps_no_worker_from_starting(tmp_path: Path, database: str) -> None:
+    async with programs.farm(tmp_path, dsn=database) as farm:
+        master = await farm.master("--workers", "2")
+        victim, other = _workers(master)
+        shutil.rmtree(psutil.Process(other).environ()[metrics.SHARED])
+        os.kill(victim, signal.SIGKILL)
+        said = await master.event("the folder of the workers' metrics was removed, and is made anew")
+        assert said["level"] == "warning"
+        await master.count("a worker is ready", 3)
+        os.kill(other, signal.SIGKILL)  # what it counted went with the folder
+        await master.count("a worker is ready", 4)
+        await _ask(farm.url, 20)
+        assert await _requests(farm.metrics_url) == 20
 
 
 async def test_workers_end_with_their_parent_however_it_ends(tmp_path: Path, database: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import fcntl
 import os
 import shutil
 import subprocess
@@ -35,9 +36,13 @@ class Folder:
 
 
 @contextlib.contextmanager
-def temporary_folder(prefix: str) -> Iterator[Folder]:
-    """Removed when we and the last program that has `held` are gone, even by kill -9: a shell waits for the pipe's other end."""
-    path = Path(tempfile.mkdtemp(prefix=prefix))
+def temporary_folder(prefix: str, *, parent: Path | None = None) -> Iterator[Folder]:
+    """Removed when we and the last program that has `held` are gone, even by kill -9: a shell waits for the pipe's other end.
+
+    While we live, systemd-tmpfiles leaves it alone: it is locked."""
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    locked = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(locked, fcntl.LOCK_SH)
     ours, held = os.pipe()
     remover = subprocess.Popen(
         ["/bin/sh", "-c", 'cat >/dev/null; exec rm -rf -- "$1"', "sh", str(path)], stdin=ours, start_new_session=True
@@ -47,6 +52,7 @@ def temporary_folder(prefix: str) -> Iterator[Folder]:
         yield Folder(path, held)
     finally:
         os.close(held)
+        os.close(locked)
         try:
             remover.wait(_GRACE_SECONDS)
         finally:

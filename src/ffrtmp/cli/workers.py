@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -54,7 +55,7 @@ async def run(settings: MasterSettings, *, on_ready: Callable[[app.Ready], None]
             port=listener.getsockname()[1],
             metrics_port=scraped.getsockname()[1] if scraped else settings.metrics_port,
         )
-        folder = stack.enter_context(supervise.temporary_folder("ffrtmp-workers-"))
+        folder = stack.enter_context(supervise.temporary_folder("ffrtmp-workers-", parent=_runtime_folder()))
         workers = Workers(msgspec.structs.replace(given, settings=bound), folder)
 
         def all_ready() -> None:
@@ -62,6 +63,12 @@ async def run(settings: MasterSettings, *, on_ready: Callable[[app.Ready], None]
             on_ready(ready)
 
         return await workers.run(count, all_ready)
+
+
+def _runtime_folder() -> Path | None:
+    """The one that systemd made for us (`RuntimeDirectory=`), where nothing is swept by age; None: there is none."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(given) if given else None
 
 
 async def _database(settings: MasterSettings) -> tuple[int, str]:
@@ -142,6 +149,7 @@ class Workers:
                 return 0
 
     async def _start(self) -> asyncio.subprocess.Process:
+        self._keep_folder()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -158,6 +166,16 @@ class Workers:
             process.stdin.close()
             await process.stdin.wait_closed()
         return process
+
+    def _keep_folder(self) -> None:
+        """No worker starts without it, and who sweeps temporary files may not know that it is in use."""
+        if not self._folder.path.is_dir():
+            _log.warning(
+                "the folder of the workers' metrics was removed, and is made anew",
+                folder=str(self._folder.path),
+                lost="what the workers that run have counted",
+            )
+            self._folder.path.mkdir(mode=0o700, parents=True)
 
     async def _watch(self, process: asyncio.subprocess.Process, place: int) -> int:
         assert process.stdout is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,24 @@ def test_a_temporary_folder_is_removed_at_the_end() -> None:
         (folder.path / "some").write_text("thing")
         assert folder.held is not None
     assert not folder.path.exists()
+
+
+def test_a_temporary_folder_is_not_swept_by_age(tmp_path: Path) -> None:
+    """systemd-tmpfiles leaves out what it cannot lock."""
+    cleaner = shutil.which("systemd-tmpfiles")
+    if cleaner is None:
+        assert "CI" not in os.environ
+        pytest.skip("there is no systemd-tmpfiles here")
+    rules = tmp_path / "rules.conf"
+    rules.write_text(f"d {tmp_path}/swept - - - 0\n")
+    swept = tmp_path / "swept"
+    swept.mkdir()
+    (swept / "other").mkdir()
+    with supervise.temporary_folder("ffrtmp-test-", parent=swept) as folder:
+        (folder.path / "some").write_text("thing")
+        subprocess.run([cleaner, "--clean", str(rules)], check=True)
+        assert (folder.path / "some").exists()
+        assert not (swept / "other").exists()
 
 
 def test_a_temporary_folder_is_removed_after_a_kill() -> None:
