@@ -19,8 +19,8 @@ class Exit(enum.IntEnum):
 
 MEANING: dict[Exit, str] = {
     Exit.OK: "done; every job that was waited for completed",
-    Exit.FAILED: "a job did not complete, or a check of `doctor` failed",
-    Exit.USAGE: "the command line is wrong; nothing was done",
+    Exit.FAILED: "a job did not complete, a check of `doctor` failed, or a program broke down",
+    Exit.USAGE: "the command line, a setting or the database is not usable; nothing was done",
     Exit.UNREACHABLE: "the master (or a part of it) cannot be reached",
     Exit.REFUSED: "a value is wrong: the request was refused",
     Exit.NOT_FOUND: "there is no such job, node or output",
@@ -37,6 +37,7 @@ def of(error: Exception) -> Exit:
     from ffrtmp.domain import errors
 
     by_kind: tuple[tuple[type[Exception], Exit], ...] = (
+        (errors.Misconfigured, Exit.USAGE),
         (errors.InvalidInput, Exit.REFUSED),
         (errors.PayloadTooLarge, Exit.REFUSED),
         (errors.IdempotencyMismatch, Exit.REFUSED),

@@ -9,6 +9,7 @@
     ├── PayloadTooLarge     413
     ├── IdempotencyMismatch 422
     ├── Unavailable         503  a part of the system is away; try again
+    ├── Misconfigured       –    a program cannot start with what its settings name
     └── TaskError           –    an attempt failed; carries a Failure
 
 The docstring of a class is its default message.
@@ -248,6 +249,12 @@ class Unavailable(FfrtmpError):
     ) -> None:
         super().__init__(message, code=code)
         self.retry_after_seconds = retry_after_seconds  #: how long the other side asked to be left alone
+
+
+class Misconfigured(FfrtmpError):
+    """The settings name something that this program cannot use."""
+
+    code = "misconfigured"
 
 
 class TaskError(FfrtmpError):

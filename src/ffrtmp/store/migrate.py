@@ -7,13 +7,13 @@ from ffrtmp.store import statements
 from ffrtmp.store.statements import Dialect
 
 
-class SchemaTooNew(errors.FfrtmpError):
+class SchemaTooNew(errors.Misconfigured):
     """This database was written by a newer ffrtmp."""
 
     code = "schema_too_new"
 
 
-class NotOurs(errors.FfrtmpError):
+class NotOurs(errors.Misconfigured):
     """This database holds something else."""
 
     code = "not_a_store"

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import asyncpg
 
 from ffrtmp.domain import errors
-from ffrtmp.store import interface, migrate, postgres_hints, postgres_writer
+from ffrtmp.store import interface, migrate, postgres_hints, postgres_refusals, postgres_writer
 from ffrtmp.store.base import BaseStore
 from ffrtmp.store.ops.floors import Floors
 from ffrtmp.store.ops.unit import Unit
@@ -64,7 +64,8 @@ class PostgresStore(BaseStore):
         return f"PostgreSQL {self._version or '(not connected)'}, {_without_secrets(self._dsn)}"
 
     async def open(self) -> None:
-        """Raises SchemaTooNew, NotOurs, InvalidInput for a DSN that is none, or Unavailable with what the server said."""
+        """Raises Misconfigured (such as SchemaTooNew, NotOurs), InvalidInput for a DSN that is none, or Unavailable with what the
+        server said."""
         connections: list[Connection] = []
         try:
             await self._upgrade()
@@ -88,10 +89,7 @@ class PostgresStore(BaseStore):
         except (*LOST, asyncpg.PostgresError) as error:
             for connection in connections:
                 connection.terminate()
-            raise errors.Unavailable(
-                f"The database {_without_secrets(self._dsn)} cannot be opened: {postgres_writer.words(error)}."
-                " Check --db-dsn (or DATABASE_DSN), and that PostgreSQL runs there."
-            ) from error
+            raise postgres_refusals.refusal(_without_secrets(self._dsn), error) from error
         self._lanes = Lanes(self._connect, self._unit, self._committed, self._rng)
         self._lanes.start(connections)
         self._hints.start()
@@ -156,7 +154,9 @@ class PostgresStore(BaseStore):
             version = connection.get_server_version()
             self._version = f"{version.major}.{version.minor}"
             if version.major < _OLDEST_SERVER:
-                raise errors.Unavailable(f"ffrtmp needs PostgreSQL {_OLDEST_SERVER} or newer; this is {self._version}.")
+                raise errors.Misconfigured(
+                    f"ffrtmp needs PostgreSQL {_OLDEST_SERVER} or newer; this is {self._version}."
+                )
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
                 await upgrade(connection, _without_secrets(self._dsn))

@@ -61,7 +61,7 @@ class SqliteStore(BaseStore):
     async def open(self) -> None:
         """Raises StoreLocked, NetworkFileSystem, SchemaTooNew, NotOurs, or Unavailable with what the file system said."""
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-            raise errors.Unavailable(f"ffrtmp needs SQLite 3.37 or newer; this Python has {sqlite3.sqlite_version}.")
+            raise errors.Misconfigured(f"ffrtmp needs SQLite 3.37 or newer; this Python has {sqlite3.sqlite_version}.")
         try:
             await self._claim()
             assert self._lock is not None

@@ -32,7 +32,7 @@ class StoreLocked(errors.Conflict):
         self.leaving = leaving  #: only what a master left behind has it, and is about to end
 
 
-class NetworkFileSystem(errors.FfrtmpError):
+class NetworkFileSystem(errors.Misconfigured):
     """A SQLite database cannot live on a network file system."""
 
     code = "network_file_system"

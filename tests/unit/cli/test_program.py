@@ -1,5 +1,7 @@
 """The program as a whole: help, exit codes, errors, options before and after, settings in layers."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 
 from ffrtmp.cli import exits, main
 from ffrtmp.domain import errors
+from ffrtmp.store import migrate
 
 HEAVY = ("httpx", "pydantic", "asyncpg", "rich", "msgspec", "uvicorn", "structlog", "asyncio", "typer")
 
@@ -89,12 +92,29 @@ def test_settings_commands_name_all_three_ways(run):
         (errors.Unauthenticated("x"), 7),
         (errors.Forbidden("x"), 7),
         (errors.Unavailable("x"), 3),
+        (errors.Misconfigured("x"), 2),
         (errors.FfrtmpError("x"), 1),
         (RuntimeError("x"), 70),
     ],
 )
 def test_exit_codes(error, code):
     assert exits.of(error) == code
+
+
+def test_a_database_that_cannot_be_used_is_a_wrong_setting(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("FFRTMP_STATE_DIR", str(tmp_path))
+    start = ("master", "--host=127.0.0.1", "--port=0", "--no-tls", "--no-metrics", "--db", str(tmp_path / "other.db"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as connection:
+        connection.execute("CREATE TABLE accounts (id int)")
+    told = run(*start)
+    assert told.code == 2
+    assert "has tables that are not ffrtmp's" in told.err
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as connection, connection:
+        connection.executescript(f"DROP TABLE accounts; {migrate.VERSION_TABLE};")
+        connection.execute("INSERT INTO schema_version VALUES (9999, 'later', 0)")
+    told = run(*start)
+    assert told.code == 2
+    assert "schema version 9999" in told.err
 
 
 def test_an_unreachable_master_is_one_clear_line(run, monkeypatch):
