@@ -231,6 +231,11 @@ def test_doctor(farm):
     }
     assert farm.run("doctor", "--no-encoders", "--master", "127.0.0.1:1").code == 1
     assert farm.run("doctor", "--no-encoders", "--api-key", "wrong").code == 1
+    url = farm.environment["FFRTMP_MASTER_URL"]
+    told = farm.run("doctor", "--no-encoders", "--output=json", "--master", f"{url},127.0.0.1:1")
+    assert told.code == 1
+    levels = {check["name"]: check["level"] for check in told.json["checks"] if check["group"] == "master"}
+    assert (levels[f"master, {url}"], levels[f"nodes, {url}"], levels["master, 127.0.0.1:1"]) == ("ok", "ok", "FAIL")
 
 
 def test_bash_completes_for_real(farm):

@@ -1,6 +1,7 @@
 """The checks of `doctor`: each says what it found, and what to do where that is not enough."""
 
 import asyncio
+import dataclasses
 import enum
 import os
 import shutil
@@ -193,7 +194,23 @@ def _key(folder: Path) -> list[Check]:
     return [Check(group="state", name="key file", level=Level.OK, found=f"{path}, only yours")]
 
 
-async def master(connection: "Connection", *, needed: bool) -> list[Check]:
+async def masters(connection: "Connection", *, needed: bool) -> list[Check]:
+    """Each of them that was named: one that answers says nothing of the others."""
+    from ffrtmp.client import masters
+
+    named = masters.split(connection.master)
+    if len(named) < 2:
+        return await _look_at(connection, needed=needed)
+    alone = [dataclasses.replace(connection, master=(one,)) for one in named]
+    found = await asyncio.gather(*(_look_at(one, needed=needed) for one in alone))
+    return [
+        msgspec.structs.replace(check, name=f"{check.name}, {one}")
+        for one, checks in zip(named, found, strict=True)
+        for check in checks
+    ]
+
+
+async def _look_at(connection: "Connection", *, needed: bool) -> list[Check]:
     """Reachable, the key good, somebody there to work."""
     try:
         async with connection.open() as client:

@@ -16,7 +16,7 @@ from ffrtmp.cli import base, checks, connection, exits, output
         base.Option(["--no-encoders"], is_flag=True, help="Do not try the encoders (it takes some seconds)."),
     ],
     examples=["ffrtmp doctor", "ffrtmp doctor --master farm.local:8080 --output json"],
-    notes="Exit code 1 when something that is needed fails. A master is needed only where one was named.",
+    notes="Exit code 1 when something that is needed fails. A master is needed only where one was named; of several, each.",
 )
 @click.pass_context
 async def command(ctx: click.Context, session: connection.Session, ffmpeg: str | None, no_encoders: bool) -> int:
@@ -27,7 +27,7 @@ async def command(ctx: click.Context, session: connection.Session, ffmpeg: str |
         *([] if no_encoders else [checks.encoders(ffmpeg)]),
         checks.gstreamer(),
         checks.places(),
-        checks.master(session.connection, needed=named),
+        checks.masters(session.connection, needed=named),
     ]
     found: list[checks.Check] = []
     for step in asyncio.as_completed(steps):
