@@ -125,13 +125,22 @@ async def test_a_master_on_a_full_disk_answers_and_goes_on(tmp_path: Path, small
                 await client.submit(body)
             assert raised.value.code == "disk_full"
             assert (await client.job(made.id)).state == "queued"
+            assert await _status(farm.url, "/ready") == (503, "disk_full")
+            assert await _status(farm.url, "/health") == (200, None)
             await asyncio.to_thread(ballast.unlink)
             again = await client.submit(body)
+            assert await _status(farm.url, "/ready") == (200, None)
             assert [job.id for job in (await client.jobs(limit=9)).jobs] == [again.id, made.id]
             fill(disk)
         master.terminate()
         assert await master.wait() == 0
     sound(disk / "master.db")
+
+
+async def _status(url: str, path: str) -> tuple[int, str | None]:
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as web:
+        answer = await web.get(path)
+    return answer.status_code, answer.json().get("code")
 
 
 async def _answers(client: Client) -> None:
@@ -198,9 +207,12 @@ async def test_a_full_disk_under_postgresql_is_said_and_mends_itself(tmp_path: P
         with pytest.raises(errors.Unavailable) as raised:
             await _submit_for_ever(store, made)
         assert raised.value.code == "disk_full"
+        with pytest.raises(errors.Unavailable):
+            await store.check_writing()
         await asyncio.to_thread(ballast.unlink)
         await asyncio.wait_for(server.answers(), programs.PATIENCE_SECONDS)
         made.append((await World(store).submit()).id)
+        await store.check_writing()
         assert [(await store.get_job(job_id)).id for job_id in made] == made
         assert sum((await store.counts()).jobs.values()) == len(made)
     finally:

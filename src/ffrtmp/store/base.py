@@ -48,6 +48,9 @@ class BaseStore:
     async def check(self) -> None:
         await self.now_us()
 
+    async def check_writing(self) -> None:
+        await self.check()
+
     async def now_us(self) -> int:
         return await self._read(_now)
 

@@ -254,6 +254,9 @@ class Store(Protocol):
     async def check(self) -> None:
         """Raises Unavailable while it does not answer."""
 
+    async def check_writing(self) -> None:
+        """Raises Unavailable while it takes no writes, as far as is known without writing."""
+
     async def now_us(self) -> int:
         """The database's clock, µs since 1970."""
 

@@ -19,6 +19,7 @@ from ffrtmp.store.postgres_tx import Connection, PostgresTx
 from ffrtmp.store.postgres_writer import LOST, LOST_BY_SERVER, Lanes
 from ffrtmp.store.statements import Dialect
 from ffrtmp.store.tx import Tx
+from ffrtmp.store.writing import Writing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +40,7 @@ _SETTINGS = {
     "enable_mergejoin": "off",
 }
 _HELD_SECONDS = 0.05  #: a ready task whose job another transaction held is looked for again after so long
+_SILENT_SECONDS = 4.0  #: a database that has not answered for so long does not count as there
 _ANSWER_SECONDS = 20.0  #: longer than the server's own limit: only a dead connection takes so long
 
 
@@ -55,6 +57,9 @@ class PostgresStore(BaseStore):
         self._lanes: Lanes | None = None
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._hints = PostgresHints(self._connect_to_listen, self._rng)
+        self._writing = Writing(*postgres_writer.LASTING)
+        self._probe: asyncio.Task[None] | None = None  # of `check`: one for all who ask at the same time
+        self._probed_at = 0.0
 
     @property
     def hints(self) -> PostgresHints:
@@ -110,7 +115,30 @@ class PostgresStore(BaseStore):
             raise postgres_writer.told(error) from error
         return allowed
 
+    async def check(self) -> None:
+        """Does not wait for a silent database as a request does: who asks for the state of a master has little time."""
+        loop = asyncio.get_running_loop()
+        if self._probe is None or self._probe.done():
+            self._probe, self._probed_at = asyncio.create_task(super().check()), loop.time()
+            self._probe.add_done_callback(_looked_at)
+        silent = loop.time() - self._probed_at
+        await asyncio.wait({self._probe}, timeout=max(0.0, _SILENT_SECONDS - silent))
+        if not self._probe.done():
+            silent = loop.time() - self._probed_at
+            raise errors.Unavailable(f"The database {_without_secrets(self._dsn)} has not answered for {silent:.0f} s.")
+        self._probe.result()
+
+    async def check_writing(self) -> None:
+        await self.check()
+        self._writing.check()
+        if await self._read(_reads_only):
+            raise errors.Unavailable(
+                f"The database {_without_secrets(self._dsn)} only reads: it is a standby, or default_transaction_read_only is on."
+            )
+
     async def close(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
         if self._lanes is not None:
             await self._lanes.stop()
             self._lanes = None
@@ -180,7 +208,7 @@ class PostgresStore(BaseStore):
     async def _write(self, call: Any) -> Any:
         if self._lanes is None:
             raise errors.Unavailable("The store is not open.")
-        return await self._lanes.call(call)
+        return await self._writing.watch(call, self._lanes.call(call))
 
     async def _read(self, function: Callable[Concatenate[Tx, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         pool = self._pool
@@ -201,6 +229,16 @@ class PostgresStore(BaseStore):
                     raise postgres_writer.told(error) from error
             except asyncpg.PostgresError as error:
                 raise postgres_writer.told(error) from error
+
+
+def _looked_at(probe: "asyncio.Task[None]") -> None:
+    """Whoever asked may be gone: its error is nobody's fault."""
+    if not probe.cancelled():
+        probe.exception()
+
+
+async def _reads_only(tx: Tx) -> bool:
+    return any(row[0] for row in await tx.all("reads_only"))
 
 
 async def _only_reads(connection: Any) -> None:

@@ -26,6 +26,16 @@ LOST_BY_SERVER = (
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby, after a fail-over: a new connection finds the server that writes
 )
+#: what is not over by the next try
+LASTING = (
+    TimeoutError,
+    asyncpg.DiskFullError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 #: the class of warnings. A COMMIT gives one where somebody canceled its wait for a synchronous standby: it is on this server's disk
 #: then, and perhaps on no other's
@@ -269,7 +279,14 @@ def words(error: Exception) -> str:
 
 def told(error: Exception) -> Exception:
     """Trouble with the database as callers know it: one error each, for each is raised in its own place."""
-    transient = (*LOST, *LOST_BY_SERVER, *_AGAIN, asyncpg.QueryCanceledError, asyncpg.InsufficientResourcesError)
+    transient = (
+        *LOST,
+        *LOST_BY_SERVER,
+        *LASTING,
+        *_AGAIN,
+        asyncpg.QueryCanceledError,
+        asyncpg.InsufficientResourcesError,
+    )
     if isinstance(error, asyncpg.DiskFullError):
         full = errors.Unavailable(
             f"The disk of the database is full: nothing was written ({error}). Free space on the server, then try again.",

@@ -18,6 +18,7 @@ from ffrtmp.store.base import BaseStore
 from ffrtmp.store.sqlite_tx import SqliteTx, drive
 from ffrtmp.store.sqlite_writer import Writer
 from ffrtmp.store.tx import Tx
+from ffrtmp.store.writing import Writing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,7 +27,7 @@ _READERS = 2
 #: how long a killed master's last transaction may go on
 _LAST_TRANSACTION_SECONDS = 10.0
 #: a process that writes and has not answered for so long does not count as there
-_SILENT_SECONDS = 5.0
+_SILENT_SECONDS = 4.0
 
 
 class SqliteStore(BaseStore):
@@ -44,6 +45,7 @@ class SqliteStore(BaseStore):
         self.path = Path(path)
         self._now = sqlite_clock.Clock(clock)  #: of all writers and readers
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
+        self._writing = Writing()
         self._lock: int | None = None
         self._writer: Writer | None = None
         self._readers: ThreadPoolExecutor | None = None
@@ -89,6 +91,10 @@ class SqliteStore(BaseStore):
         if silent > _SILENT_SECONDS:
             raise errors.Unavailable(f"The process that writes the database has not answered for {silent:.0f} s.")
 
+    async def check_writing(self) -> None:
+        self._writing.check()
+        await self.check()
+
     async def _claim(self) -> None:
         """A master that was killed leaves a process that ends its last transaction and has the lock until then."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +138,7 @@ class SqliteStore(BaseStore):
     async def _write(self, call: Any) -> Any:
         if self._writer is None:
             raise errors.Unavailable("The store is not open.")
-        return await self._writer.call(call)
+        return await self._writing.watch(call, self._writer.call(call))
 
     async def _read(self, function: Callable[Concatenate[Tx, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._readers is None:

@@ -15,18 +15,19 @@ from ffrtmp.telemetry import metrics
 
 async def health(call: Call) -> Any:
     """200 while the process answers and its database does."""
-    return await _health(call)
+    await call.master.store.check()
+    return _view(call)
 
 
 async def ready(call: Call) -> Any:
-    """200 when it takes jobs: not while it stops."""
+    """200 when it takes jobs: not while it stops, nor while its database takes no writes."""
     if call.master.stopping.is_set():
         raise errors.Unavailable("This master is stopping.", code="stopping")
-    return await _health(call)
+    await call.master.store.check_writing()
+    return _view(call)
 
 
-async def _health(call: Call) -> views.HealthView:
-    await call.master.store.check()
+def _view(call: Call) -> views.HealthView:
     return views.HealthView(
         status="ok",
         version=ffrtmp.__version__,
