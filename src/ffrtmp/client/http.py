@@ -35,6 +35,8 @@ _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _PROBE_SECONDS = 5.0
 #: the code of an answer by some other server
 NOT_A_MASTER = "not_a_master"
+#: the code of a request that was taken and not answered
+SILENT = "master_silent"
 #: codes of a master that is there and cannot do its work
 _TROUBLED = frozenset({"unavailable", "disk_full", "stopping"})
 #: codes of trouble with certificates, which waiting does not mend
@@ -274,7 +276,7 @@ class Http:
                     self._read(one, reply, views.HealthView)
                 except errors.FfrtmpError as error:
                     await raw.aclose()
-                    if error.code in UNTRUSTED or error.code in _TROUBLED:
+                    if error.code in UNTRUSTED or error.code in _TROUBLED or error.code == SILENT:
                         # it does speak TLS: falling back to plain HTTP would give the key away; or it is a master, found
                         raise
                     tried.append((url, error))
@@ -359,6 +361,8 @@ def _nobody(refused: Sequence[tuple[masters.Member, errors.Unavailable]]) -> err
 def _in_short(error: errors.Unavailable) -> str:
     if error.code == "master_unreachable":
         return _reason(error).rstrip(".")
+    if error.code == SILENT:
+        return "it took the request and did not answer in time (overloaded, or its database silent?)"
     return "no answer in time" if error.code == "master_timeout" else error.message.rstrip(".")
 
 
@@ -430,6 +434,12 @@ def unreachable(url: str, error: Exception) -> errors.Unavailable:
             f"Cannot reach the master at {url}: {why}. Start one with `ffrtmp up` or `ffrtmp master`, or name another with"
             " --master.",
             code="master_unreachable",
+        )
+    if isinstance(error, httpx.ReadTimeout):
+        return errors.Unavailable(
+            f"The master at {url} took the request and did not answer in time: it may be overloaded, or its database silent. See"
+            f" its log, and {url}/ready.",
+            code=SILENT,
         )
     if isinstance(error, httpx.TimeoutException):
         return errors.Unavailable(f"The master at {url} did not answer in time.", code="master_timeout")

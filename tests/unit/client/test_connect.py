@@ -29,7 +29,13 @@ async def seen() -> list[bytes]:
 
 
 @pytest.fixture
-async def serve(seen: list[bytes]) -> AsyncIterator[Serve]:
+async def silent() -> asyncio.Event:
+    """Set: requests are taken and not answered."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def serve(seen: list[bytes], silent: asyncio.Event) -> AsyncIterator[Serve]:
     servers: list[asyncio.Server] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,6 +49,8 @@ async def serve(seen: list[bytes]) -> AsyncIterator[Serve]:
             writer.close()
             return
         seen.append(head)
+        if silent.is_set():
+            return
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(HEALTH), HEALTH))
         await writer.drain()
         writer.close()
@@ -67,6 +75,20 @@ def context(authority: trustme.CA) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(made)
     return made
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_master_that_takes_a_request_and_does_not_answer_is_told_as_such(
+    serve: Serve, silent: asyncio.Event, authority: trustme.CA, tmp_path: Path, tls: bool
+) -> None:
+    """And nothing more is tried there: over plain HTTP the key would go out unprotected."""
+    silent.set()
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    port = await serve(context(authority) if tls else None)
+    for address in (f"127.0.0.1:{port}", f"127.0.0.1:{port},127.0.0.1:1"):
+        with pytest.raises(errors.Unavailable, match="took the request and did not answer in time") as caught:
+            await Client.connect(address, ca=tmp_path / "ca.crt", timeout=0.5)
+        assert "TLS" not in str(caught.value)
 
 
 async def test_a_bare_address_falls_back_to_plain_http(serve: Serve) -> None:
