@@ -284,6 +284,30 @@ async def _plan(connection: Connection, text: str, values: Sequence[object]) -> 
     return "\n".join(row[0] for row in rows)
 
 
+async def test_the_history_of_another_server_is_seen_after_a_restore(
+    masters: list[PostgresStore], database: str
+) -> None:
+    """Transactions have higher numbers there than any of this server: as `pg_dump` and `pg_restore` leave them."""
+    world = World(masters[0])
+    first, second = await world.submit(), await world.submit()
+    admin = await asyncpg.connect(database)
+    await admin.execute("ALTER TABLE events DISABLE TRIGGER events_append_only")
+    await admin.execute("UPDATE events SET xid = CAST(CAST(CAST(xid AS text) AS bigint) + 1000000000 AS text)::xid8")
+    await admin.execute("ALTER TABLE events ENABLE TRIGGER events_append_only")
+    assert await masters[0].events(after=0, limit=10) == []
+    restored = PostgresStore(database)
+    await restored.open()
+    third = await World(restored).submit()
+    seen = await restored.events(after=0, limit=10)
+    assert [event.job_id for event in seen] == [first.id, second.id, third.id]
+    assert await restored.events(after=seen[1].seq, limit=10) == [seen[2]]  # who follows it goes on where it was
+    assert await restored.last_event() == seen[2].seq
+    with pytest.raises(asyncpg.CheckViolationError, match="append-only"):
+        await admin.execute("UPDATE events SET data = ''")
+    await admin.close()
+    await restored.close()
+
+
 async def test_walks_use_an_index(masters: list[PostgresStore]) -> None:
     """Each single filter, and the tail of the history, is one walk along one index: nothing is sorted or scanned."""
     await World(masters[0]).submit()

@@ -75,7 +75,7 @@ _OPTIONS: list[click.Parameter] = [
     ),
     _option(
         "--retention",
-        "Finished jobs older than this are removed.",
+        "Finished jobs older than this are removed; those sent with an Idempotency-Key, as the commands do, after 24h at least.",
         type=parameters.DURATION,
         default="7d",
         section=WORK,

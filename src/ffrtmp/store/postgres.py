@@ -10,14 +10,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import asyncpg
 
 from ffrtmp.domain import errors
-from ffrtmp.store import interface, migrate, postgres_hints, postgres_refusals, postgres_writer
+from ffrtmp.store import interface, postgres_hints, postgres_refusals, postgres_schema, postgres_writer
 from ffrtmp.store.base import BaseStore
 from ffrtmp.store.ops.floors import Floors
 from ffrtmp.store.ops.unit import Unit
 from ffrtmp.store.postgres_hints import PostgresHints
 from ffrtmp.store.postgres_tx import Connection, PostgresTx
 from ffrtmp.store.postgres_writer import LOST, LOST_BY_SERVER, Lanes
-from ffrtmp.store.statements import Dialect
 from ffrtmp.store.tx import Tx
 from ffrtmp.store.writing import Writing
 
@@ -39,6 +38,11 @@ _SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+_ALLOWED = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+#: asked on a reading session, which only reads because we say so: what server, database or role say stands in reset_val
+_READS_ONLY = (
+    """SELECT pg_is_in_recovery() OR reset_val = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only'"""
+)
 _HELD_SECONDS = 0.05  #: a ready task whose job another transaction held is looked for again after so long
 _SILENT_SECONDS = 4.0  #: a database that has not answered for so long does not count as there
 _ANSWER_SECONDS = 20.0  #: longer than the server's own limit: only a dead connection takes so long
@@ -106,14 +110,17 @@ class PostgresStore(BaseStore):
 
     async def connections_allowed(self) -> int:
         """By the server, for all programs together that are not its administrator's. Raises Unavailable."""
-        assert self._pool is not None
+        allowed: int = await self._ask(_ALLOWED)
+        return allowed
+
+    async def _ask(self, question: str) -> Any:
+        """What the server says of itself. Raises Unavailable."""
+        if self._pool is None:
+            raise errors.Unavailable("The store is not open.")
         try:
-            allowed: int = await self._pool.fetchval(
-                "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
-            )
+            return await self._pool.fetchval(question)
         except (*LOST, asyncpg.PostgresError) as error:
             raise postgres_writer.told(error) from error
-        return allowed
 
     async def check(self) -> None:
         """Does not wait for a silent database as a request does: who asks for the state of a master has little time."""
@@ -131,7 +138,7 @@ class PostgresStore(BaseStore):
     async def check_writing(self) -> None:
         await self.check()
         self._writing.check()
-        if await self._read(_reads_only):
+        if await self._ask(_READS_ONLY):
             raise errors.Unavailable(
                 f"The database {_without_secrets(self._dsn)} only reads: it is a standby, or default_transaction_read_only is on."
             )
@@ -187,7 +194,8 @@ class PostgresStore(BaseStore):
                 )
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
-                await upgrade(connection, _without_secrets(self._dsn))
+                await postgres_schema.upgrade(connection, _without_secrets(self._dsn))
+                await postgres_schema.mend_after_restore(connection)
         finally:
             await connection.close()
 
@@ -237,10 +245,6 @@ def _looked_at(probe: "asyncio.Task[None]") -> None:
         probe.exception()
 
 
-async def _reads_only(tx: Tx) -> bool:
-    return any(row[0] for row in await tx.all("reads_only"))
-
-
 async def _only_reads(connection: Any) -> None:
     """Not among the settings that it begins with: `target_session_attrs=read-write` in a DSN would refuse it for them."""
     await connection.execute("SET default_transaction_read_only = on")
@@ -248,23 +252,6 @@ async def _only_reads(connection: Any) -> None:
 
 async def _no_reset(connection: Any) -> None:
     """Nothing that we do on a connection outlives its transaction."""
-
-
-async def upgrade(connection: Any, where: str) -> None:
-    tables = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()")
-    present = None
-    if await connection.fetchval("SELECT to_regclass('schema_version') IS NOT NULL"):
-        present = await connection.fetchval("SELECT coalesce(max(number), 0) FROM schema_version")
-    steps = migrate.pending(Dialect.POSTGRES, where, present, empty=not tables)
-    await connection.execute(migrate.VERSION_TABLE)
-    for step in steps:
-        await connection.execute(step.script)
-        await connection.execute(
-            "INSERT INTO schema_version"
-            " VALUES ($1, $2, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))",
-            step.number,
-            step.name,
-        )
 
 
 #: hosts with ports, and a database
