@@ -10,7 +10,7 @@ import pytest
 from ffrtmp.domain.job import OutputFile, Result
 from ffrtmp.domain.spec import Engine
 from ffrtmp.protocol import views
-from ffrtmp.testing.campaign.history import History, Move
+from ffrtmp.testing.campaign.history import Attempt, History, Kill, Move
 from ffrtmp.testing.campaign.invariants import CHECKS, Evidence, judge
 from ffrtmp.testing.campaign.plan import Plan
 from ffrtmp.testing.campaign.report import section
@@ -133,8 +133,40 @@ def _miscounted(found: Evidence) -> None:
     found.counted["m0"]["queued"] = 1.0
 
 
+def _poison(found: Evidence, *, kills: int) -> None:
+    """`b` failed as poison after an attempt that ended well and three on the agent `a0`; the first of these were killed: one with
+    its FFmpeg, one with its agent, one before its agent knew of it."""
+    _failed(found, "poison", "permanent")
+    history = found.history
+    history.attempts["0"] = Attempt("b", "a1", 1.0, 2.0)
+    for number in (1, 2, 3):
+        history.attempts[str(number)] = Attempt("b", "a0", 10.0 * number, 10.0 * number + 9.0)
+    history.attempts["other"] = Attempt("a", "a0", 11.0, 12.0)
+    history.registered["a0"] = [0.0, 25.0, 31.0]
+    for kill in (Kill(11.0, "a0", frozenset({"1"})), Kill(24.0, "a0"), Kill(29.5, "a0"))[:kills]:
+        history.kill(kill)
+
+
+def _poison_of_two_kills(found: Evidence) -> None:
+    _poison(found, kills=2)
+
+
+def _poison_of_kills_elsewhere(found: Evidence) -> None:
+    _poison(found, kills=2)
+    found.history.kill(Kill(34.0, "a1"))
+    found.history.kill(Kill(39.5, "a0"))  # it had ended
+    found.history.kill(Kill(24.5, "a0"))  # the second once more
+    found.history.kill(Kill(35.0, "a0", frozenset({"other"})))
+
+
+def test_three_kills_explain_poison(evidence: Evidence) -> None:
+    _poison(evidence, kills=3)
+    assert evidence.history.struck("b") == {"1", "2", "3"}
+    assert [verdict.broken for verdict in judge(evidence) if verdict.broken] == []
+
+
 def test_a_fault_explains_a_failure(evidence: Evidence) -> None:
-    _failed(evidence, "poison", "crash")
+    _failed(evidence, "lease_expired", "infrastructure")
     assert [verdict.broken for verdict in judge(evidence) if verdict.broken] == []
 
 
@@ -158,6 +190,8 @@ SPOILED = [
     (_half_watched, "published_once"),
     (_own_file_in_the_way, "fails_over_faults_alone"),
     (_our_mistake, "fails_over_faults_alone"),
+    (_poison_of_two_kills, "fails_over_faults_alone"),
+    (_poison_of_kills_elsewhere, "fails_over_faults_alone"),
     (_published_after_cancel, "canceled_is_final"),
     (_overlap, "fenced"),
     (_tried_for_ever, "poison_stops"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from ffrtmp.client.client import Client
 from ffrtmp.domain import errors
 from ffrtmp.protocol import views
-from ffrtmp.testing.campaign.history import History, Move, Recovery, Sighting, is_terminal
+from ffrtmp.testing.campaign.history import Attempt, History, Move, Recovery, Sighting, is_terminal
 from ffrtmp.testing.deployment import cmdline
 from ffrtmp.testing.renames import Renamed, Watch
 
@@ -116,6 +116,7 @@ class Bystander:
         match event.kind:
             case "node.registered":
                 self._names[node] = event.data["name"]
+                self._history.registered.setdefault(event.data["name"], []).append(_seconds(event))
             case "job.submitted":
                 self._history.move(job, Move(event.seq, "", "queued"))
             case "job.state":
@@ -123,12 +124,13 @@ class Bystander:
             case "attempt.assigned":
                 self._attempts[job].add(attempt)
                 self._live[attempt] = (job, node)
-                self._history.attempts[attempt] = (job, self._names.get(node, node))
+                self._history.attempts[attempt] = Attempt(job, self._names.get(node, node), _seconds(event))
             case "attempt.started":
                 self._running[job].set()
                 self._back(job, event)
             case "attempt.ended":
                 self._live.pop(attempt, None)
+                self._history.attempts[attempt].until = _seconds(event)
 
     def _moved(self, job: str, event: views.EventView) -> None:
         after = event.data["to"]
@@ -143,7 +145,7 @@ class Bystander:
         if not fault:
             return
         # the master's time of it: the stream may have been broken meanwhile
-        at = datetime.datetime.fromisoformat(event.at).timestamp()
+        at = _seconds(event)
         if at < since:
             self._taken[job] = (fault, since)  # it had happened before
             return
@@ -158,9 +160,8 @@ class Bystander:
             for attempt in found:
                 seen = self._history.sightings.setdefault(attempt, Sighting(attempt, now, now))
                 seen.last = now
-                job, _ = self._history.attempts.get(attempt, ("", ""))
-                if job:
-                    jobs[job].append(attempt)
+                if attempt in self._history.attempts:
+                    jobs[self._history.attempts[attempt].job].append(attempt)
             for job, attempts in jobs.items():
                 if len(attempts) > 1:
                     self._overlap(job, attempts, found)
@@ -173,19 +174,29 @@ class Bystander:
             attempt
             for attempt in there
             if not self._history.stood_still(
-                self._history.attempts[attempt][1], self._history.sightings[attempt].first - 1.0
+                self._history.attempts[attempt].node, self._history.sightings[attempt].first - 1.0
             )
         ]
         if len(there) > 1 and len(strict) == len(there):
-            agents = [self._history.attempts[attempt][1] for attempt in there]
+            agents = [self._history.attempts[attempt].node for attempt in there]
             self._history.overlaps.append(f"{job}: {', '.join(sorted(there))} on {', '.join(agents)}")
             self._history.note("overlap", job=job, attempts=there)
+
+
+def _seconds(event: views.EventView) -> float:
+    return datetime.datetime.fromisoformat(event.at).timestamp()
 
 
 def running_attempts() -> dict[str, int]:
     """Attempts that have a process, and one of their processes."""
     found: dict[str, int] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (match := _ATTEMPT.search(cmdline(int(entry.name)))):
-            found[(match[1] or match[2]).decode()] = int(entry.name)
+        if entry.name.isdigit() and (attempt := attempt_of(int(entry.name))):
+            found[attempt] = int(entry.name)
     return found
+
+
+def attempt_of(pid: int) -> str:
+    """Whose process it is; "" when it is gone, or no attempt's."""
+    match = _ATTEMPT.search(cmdline(pid))
+    return (match[1] or match[2]).decode() if match else ""

@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 
 from ffrtmp.testing import programs
-from ffrtmp.testing.campaign.bystander import Bystander
-from ffrtmp.testing.campaign.history import History
+from ffrtmp.testing.campaign.bystander import Bystander, attempt_of
+from ffrtmp.testing.campaign.history import History, Kill
 from ffrtmp.testing.campaign.plan import Plan
 from ffrtmp.testing.deployment import Deployment, Seat, cmdline
 from ffrtmp.testing.proxy import BOTH, Behaviour, Direction, Proxy, Trap
@@ -141,6 +141,7 @@ class Faults:
         chosen = [agent for agent in self._farm.agents if agent.name in working]
         async with self._victim("kill -9 agent", chosen or self._farm.agents) as agent:
             self._bystander.taken("kill -9 agent", agent.name)
+            self._history.kill(Kill(time.time(), agent.name))
             await agent.kill()
             await asyncio.sleep(self._rng.choice((0.0, self._seconds(1.5 * self._lease))))
             await self._start(agent)
@@ -171,10 +172,11 @@ class Faults:
                 break
             await asyncio.sleep(_LOOK_SECONDS)
         self._history.fault("kill -9 ffmpeg", agent.name)
-        if not engines:
+        struck = {attempt for pid in engines if (attempt := attempt_of(pid)) and _kill(pid)}
+        if struck:
+            self._history.kill(Kill(time.time(), agent.name, frozenset(struck)))
+        else:
             self._history.miss("kill -9 ffmpeg")
-        for pid in engines:
-            _kill(pid)
 
     async def _master_kill(self) -> None:
         async with self._victim("kill -9 master", self._farm.masters) as master:
@@ -368,6 +370,10 @@ def repeatable(line: bytes) -> bool:
     return text.startswith("POST ") and any(part in text for part in _REPEATABLE)
 
 
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+def _kill(pid: int) -> bool:
+    """Whether it was there."""
+    try:
         os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

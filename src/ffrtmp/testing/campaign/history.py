@@ -1,6 +1,7 @@
 """What was seen from outside: what people were told, what got a name on the disk, which processes ran, what was done to the
 farm."""
 
+import math
 import statistics
 import time
 from collections import Counter
@@ -22,6 +23,23 @@ class Move(msgspec.Struct, frozen=True):
     seq: int
     before: str
     after: str
+
+
+class Attempt(msgspec.Struct):
+    """From its lease to its end, as the event stream told it: by the master's clock, seconds since the epoch."""
+
+    job: str
+    node: str
+    since: float
+    until: float = math.inf
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """kill -9 of an agent, or of the FFmpeg of these attempts of it. Seconds since the epoch."""
+
+    at: float
+    agent: str
+    attempts: frozenset[str] = frozenset()  #: none: the agent, and with it all that it had
 
 
 class Sighting(msgspec.Struct):
@@ -52,7 +70,9 @@ class History:
         self.told: dict[str, set[str]] = {}  #: job → the terminal states that its user read
         self.moves: dict[str, list[Move]] = {}
         self.finished = 0  #: jobs that are over
-        self.attempts: dict[str, tuple[str, str]] = {}  #: attempt → job and node
+        self.attempts: dict[str, Attempt] = {}
+        self.registered: dict[str, list[float]] = {}  #: node → when its agent registered, by the master's clock
+        self.kills: list[Kill] = []
         self.published: list[Renamed] = []
         self.sightings: dict[str, Sighting] = {}
         self.overlaps: list[str] = []  #: attempts of one job whose processes ran at the same moment
@@ -91,6 +111,22 @@ class History:
         self.moves.setdefault(job, []).append(move)
         self.note("state", job=job, before=move.before, after=move.after)
         self.finished += move.after in _TERMINAL
+
+    def kill(self, kill: Kill) -> None:
+        self.kills.append(kill)
+        self.note("killed", agent=kill.agent, attempts=sorted(kill.attempts))
+
+    def struck(self, job: str) -> set[str]:
+        """The job's attempts that a kill -9 took down: those whose FFmpeg was killed, and those that an agent had which was killed,
+        with what the master gave it until it heard of the next one."""
+        found: set[str] = set()
+        for kill in self.kills:
+            back = min((at for at in self.registered.get(kill.agent, ()) if at > kill.at), default=math.inf)
+            for name, one in self.attempts.items():
+                there = one.node == kill.agent and one.since < back and one.until >= kill.at
+                if one.job == job and (name in kill.attempts if kill.attempts else there):
+                    found.add(name)
+        return found
 
     def stood_still(self, agent: str, since: float) -> bool:
         """Whether the agent stood still at any time after `since`."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ffrtmp.domain.errors import Code, FailureClass
+from ffrtmp.domain.retry import POISON_CRASHES
 from ffrtmp.domain.states import JobState
 from ffrtmp.protocol import views
 from ffrtmp.testing.campaign.history import History, is_terminal
@@ -32,7 +33,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def judge(evidence: Evidence) -> list[Verdict]:
-    return [Verdict(check.__name__, (check.__doc__ or "").strip(), list(check(evidence))) for check in CHECKS]
+    return [Verdict(check.__name__, " ".join((check.__doc__ or "").split()), list(check(evidence))) for check in CHECKS]
 
 
 def acknowledged_jobs_exist(evidence: Evidence) -> Iterator[str]:
@@ -106,10 +107,17 @@ def published_once(evidence: Evidence) -> Iterator[str]:
 
 
 def fails_over_faults_alone(evidence: Evidence) -> Iterator[str]:
-    """G3: media are good and outputs free: no job fails over a file that it published itself, or over a mistake of ours."""
+    """G3, G7: media are good and outputs free: no job fails over a file that it published itself, or over a mistake of ours;
+    as poison only after three of its attempts were taken down by kill -9 of their agent or FFmpeg."""
     for job, view in evidence.jobs.items():
         failure = view.failure if view.state == JobState.FAILED else None
-        if failure and (failure.failure_class == FailureClass.PERMANENT or failure.code == Code.INTERNAL):
+        if failure is None:
+            continue
+        if failure.code == Code.POISON:
+            struck = len(evidence.history.struck(job))
+            if struck < POISON_CRASHES:
+                yield f"{job}: {failure.code}, and {struck} of its attempts were killed: {failure.message}"
+        elif failure.failure_class == FailureClass.PERMANENT or failure.code == Code.INTERNAL:
             yield f"{job}: {failure.code}, {failure.message}"
 
 
