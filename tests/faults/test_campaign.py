@@ -6,7 +6,8 @@ import pytest
 
 from ffrtmp.testing.campaign import world
 from ffrtmp.testing.campaign.plan import Plan
-from ffrtmp.testing.deployment import Layout
+from ffrtmp.testing.deployment import LAUNCHER, Layout
+from ffrtmp.testing.mutants import VARIABLE
 
 #: those that are over soon; the others take a lease time or more, and are left to the command
 _SQLITE = (
@@ -40,3 +41,14 @@ async def test_what_must_hold_holds_under_faults(layout: Layout, kinds: tuple[st
     assert sum(outcome.states.values()) >= plan.jobs
     assert outcome.states["completed"] > plan.jobs // 2
     assert outcome.history.published
+
+
+async def test_an_agent_without_a_fence_is_found(tmp_path: Path) -> None:
+    """A slow job's agent is cut off until another one has the job: both run it, where the first does not fence itself."""
+    layout = Layout(
+        database="sqlite", agents=2, slots=2, lease_seconds=3.0, launcher=LAUNCHER, env={VARIABLE: "no-fence"}
+    )
+    plan = Plan(seed=1, jobs=2, faults=1, layout=layout, kinds=("net_partition",))
+    outcome = await world.run(plan, tmp_path, lambda _: None)
+    assert {verdict.name for verdict in outcome.verdicts if verdict.broken} == {"fenced"}, outcome.broken
+    assert len(outcome.broken) == 1

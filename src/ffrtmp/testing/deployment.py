@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from ffrtmp.testing import postgres, programs
+from ffrtmp.testing import postgres, programs, slow
 from ffrtmp.testing.programs import Program
 from ffrtmp.testing.proxy import Proxy
 
@@ -94,6 +94,7 @@ class Deployment:
         self.layout = layout
         self.media = root / "media"
         self.media.mkdir(parents=True, exist_ok=True)
+        self._ffmpeg = slow.ffmpeg(root)
         self.server: postgres.Server | None = None
         self.masters: list[Seat] = []
         self.agents: list[Seat] = []
@@ -183,7 +184,8 @@ class Deployment:
         arguments = ["agent", "--register", "--master", seat.line.url, "--name", seat.name, "--no-metrics"]
         arguments += ["--max-concurrent-jobs", str(self.layout.slots), "--poll-interval", "2s", "--log-format", "json"]
         arguments += ["--work-dir", str(self.root / f"work-{seat.name}"), "--media-root", str(self.media)]
-        arguments += ["--stop-grace", f"{self.layout.stop_grace_seconds:g}s", *seat.options]
+        arguments += ["--stop-grace", f"{self.layout.stop_grace_seconds:g}s", "--ffmpeg", str(self._ffmpeg)]
+        arguments += seat.options
         seat.program = await self._start(seat.name, arguments, self.layout.launcher, self.layout.env)
 
     async def _start(

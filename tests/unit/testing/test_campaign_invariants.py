@@ -118,7 +118,7 @@ def _published_after_cancel(found: Evidence) -> None:
 
 
 def _overlap(found: Evidence) -> None:
-    found.history.overlaps.append("a: two")
+    found.history.overlap("a: two")
 
 
 def _tried_for_ever(found: Evidence) -> None:

@@ -68,6 +68,10 @@ class Bystander:
     def node_name(self, node_id: str) -> str:
         return self._names[node_id]
 
+    def agent_of(self, job: str) -> str | None:
+        """The name of the agent that has an attempt of this job."""
+        return next((self._names.get(node, node) for of, node in self._live.values() if of == job), None)
+
     def busy(self, seconds: float) -> set[str]:
         """Names of the agents with an attempt that has run for so long."""
         before = time.time() - seconds
@@ -169,7 +173,7 @@ class Bystander:
 
     def _overlap(self, job: str, attempts: list[str], pids: dict[str, int]) -> None:
         # the look took a moment: only those that are still there were there together
-        there = [attempt for attempt in attempts if attempt.encode() in cmdline(pids[attempt])]
+        there = [attempt for attempt in sorted(attempts) if attempt.encode() in cmdline(pids[attempt])]
         strict = [
             attempt
             for attempt in there
@@ -179,8 +183,7 @@ class Bystander:
         ]
         if len(there) > 1 and len(strict) == len(there):
             agents = [self._history.attempts[attempt].node for attempt in there]
-            self._history.overlaps.append(f"{job}: {', '.join(sorted(there))} on {', '.join(agents)}")
-            self._history.note("overlap", job=job, attempts=there)
+            self._history.overlap(f"{job}: {', '.join(there)} on {', '.join(agents)}")
 
 
 def _seconds(event: views.EventView) -> float:

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from ffrtmp.testing import programs
 from ffrtmp.testing.campaign.bystander import Bystander, attempt_of
 from ffrtmp.testing.campaign.history import History, Kill
 from ffrtmp.testing.campaign.plan import Plan
+from ffrtmp.testing.campaign.users import Users
 from ffrtmp.testing.deployment import Deployment, Seat, cmdline
 from ffrtmp.testing.proxy import BOTH, Behaviour, Direction, Proxy, Trap
 
@@ -41,14 +43,16 @@ Fault = Callable[[], Awaitable[None]]
 
 
 class Faults:
-    def __init__(self, plan: Plan, farm: Deployment, bystander: Bystander, history: History) -> None:
+    def __init__(self, plan: Plan, farm: Deployment, users: Users, bystander: Bystander, history: History) -> None:
         self._plan = plan
         self._farm = farm
+        self._users = users
         self._bystander = bystander
         self._history = history
         self._rng = random.Random(f"{plan.seed}/faults")
         self._lease = plan.layout.lease_seconds
         self._database = asyncio.Lock()
+        self._cut_off: Counter[str] = Counter()  #: kind of fault → how often
         self.over = asyncio.Event()
         known = kinds(farm)
         self._kinds = [self._named(name) for name in (plan.kinds or known)]
@@ -68,6 +72,7 @@ class Faults:
                         self._rng.shuffle(self._kinds)
                     under_way.create_task(self._one(kind, together))
             await self._heal()
+            await self._users.slow_ended()
             self.over.set()
             keeper.cancel()
 
@@ -198,10 +203,12 @@ class Faults:
 
     # networks
 
-    async def _behave(self, fault: str, behaviour: Behaviour, longest: float, line: Proxy, victim: str) -> None:
+    async def _behave(
+        self, fault: str, behaviour: Behaviour, longest: float, line: Proxy, victim: str, shortest: float = 0.1
+    ) -> None:
         self._history.fault(fault, victim)
         await line.behave(behaviour)
-        await asyncio.sleep(self._seconds(longest))
+        await asyncio.sleep(self._rng.uniform(shortest, longest))
         await line.heal()
 
     def _line(self) -> tuple[Seat, Proxy]:
@@ -209,18 +216,34 @@ class Faults:
         assert agent.line is not None
         return agent, agent.line
 
-    async def _net_partition(self) -> None:
+    async def _cut(self, kind: str) -> tuple[Seat, Proxy, float]:
+        """Whom to cut off, and for how long at least: every other time an agent with a slow job, until another one has that."""
         agent, line = self._line()
+        self._cut_off[kind] += 1
+        if self._cut_off[kind] % 2 == 0:
+            return agent, line, 0.1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+                job = await self._users.submit_slow()
+                await self._bystander.running(job)
+                name = self._bystander.agent_of(job)
+                agent = next((one for one in self._farm.agents if one.name == name), agent)
+        assert agent.line is not None
+        return agent, agent.line, 2.0 * self._lease
+
+    async def _net_partition(self) -> None:
+        agent, line, shortest = await self._cut("net_partition")
         hole = self._rng.choice((BOTH, frozenset({Direction.UP}), frozenset({Direction.DOWN})))
         if len(hole) == 2:
             self._bystander.taken("partition of an agent", agent.name)
         name = "partition of an agent" if len(hole) == 2 else "one-way partition of an agent"
-        await self._behave(name, Behaviour(black_hole=hole), 3.0 * self._lease, line, agent.name)
+        await self._behave(name, Behaviour(black_hole=hole), 3.0 * self._lease, line, agent.name, shortest)
 
     async def _net_refuse(self) -> None:
-        agent, line = self._line()
+        agent, line, shortest = await self._cut("net_refuse")
         line.reset()
-        await self._behave("agent's connections refused", Behaviour(refuse=True), 2.0 * self._lease, line, agent.name)
+        name = "agent's connections refused"
+        await self._behave(name, Behaviour(refuse=True), 2.5 * self._lease, line, agent.name, shortest)
 
     async def _net_slow(self) -> None:
         agent, line = self._line()

@@ -112,6 +112,12 @@ class History:
         self.note("state", job=job, before=move.before, after=move.after)
         self.finished += move.after in _TERMINAL
 
+    def overlap(self, what: str) -> None:
+        """Once, however long it lasts."""
+        if what not in self.overlaps:
+            self.overlaps.append(what)
+            self.note("overlap", what=what)
+
     def kill(self, kill: Kill) -> None:
         self.kills.append(kill)
         self.note("killed", agent=kill.agent, attempts=sorted(kill.attempts))

@@ -5,7 +5,11 @@ from typing import Any
 
 import msgspec
 
+from ffrtmp.testing import slow
 from ffrtmp.testing.deployment import Layout
+
+#: lease times that a slow job runs: one until its lease is over, one until it runs again, one in which both would run
+SLOW_LEASES = 3.0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +32,18 @@ class Wish(msgspec.Struct, frozen=True):
     wait_seconds: float = 0.0
     repeats: bool = False  #: sends it again under its key
     confuses: bool = False  #: sends something else under its key
+
+
+def slow_wish(plan: Plan, number: int) -> Wish:
+    """A job that is still running when a lease which nobody renews is over and another agent has it."""
+    seconds = SLOW_LEASES * plan.layout.lease_seconds
+    parameters = {**slow.clip(seconds), "codec": "h264", "preset": "ultrafast", "audio": "none"}
+    output = f"slow{number:03d}.mp4"
+    return Wish(
+        key=f"slow-{plan.seed}-{number}",
+        body={"parameters": {**parameters, "output": output}, "queue": "live", "priority": "high"},
+        output=output,
+    )
 
 
 def wish(plan: Plan, number: int) -> Wish:

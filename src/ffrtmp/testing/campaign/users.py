@@ -11,7 +11,7 @@ from ffrtmp.domain.states import JobState
 from ffrtmp.protocol import views
 from ffrtmp.testing.campaign.bystander import Bystander
 from ffrtmp.testing.campaign.history import History, is_terminal
-from ffrtmp.testing.campaign.plan import Plan, Wish, wish
+from ffrtmp.testing.campaign.plan import Plan, Wish, slow_wish, wish
 
 T = TypeVar("T")
 _PAUSE_SECONDS = 0.3
@@ -24,6 +24,7 @@ class Users:
         self._bystander = bystander
         self._history = history
         self._room = asyncio.Semaphore(plan.open_jobs)
+        self._slow: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Returns when every job has ended."""
@@ -32,16 +33,33 @@ class Users:
                 await self._room.acquire()
                 group.create_task(self._guest(wish(self._plan, number)))
 
+    async def submit_slow(self) -> str:
+        """One more job, which runs for some lease times."""
+        wanted = slow_wish(self._plan, len(self._slow))
+        job = await self._submit(wanted)
+        self._slow.append(asyncio.create_task(self._judged(wanted, self._follow(wanted, job))))
+        return job
+
+    async def slow_ended(self) -> None:
+        """Returns when every slow job has ended."""
+        await asyncio.gather(*self._slow)
+
     async def _guest(self, wanted: Wish) -> None:
         try:
-            await self._one(wanted)
-        except errors.FfrtmpError as error:
-            self._history.refused_wrongly.append(f"{wanted.key} got {type(error).__name__}: {error.message}")
+            await self._judged(wanted, self._one(wanted))
         finally:
             self._room.release()
 
+    async def _judged(self, wanted: Wish, doing: Awaitable[None]) -> None:
+        try:
+            await doing
+        except errors.FfrtmpError as error:
+            self._history.refused_wrongly.append(f"{wanted.key} got {type(error).__name__}: {error.message}")
+
     async def _one(self, wanted: Wish) -> None:
-        job = await self._submit(wanted)
+        await self._follow(wanted, await self._submit(wanted))
+
+    async def _follow(self, wanted: Wish, job: str) -> None:
         if wanted.act:
             if wanted.when_running:
                 await self._bystander.running(job)

@@ -80,9 +80,9 @@ async def _play(
     progress: Callable[[str], None],
 ) -> None:
     """Until every job has ended and every fault is over, or nothing happens any more."""
-    faults = Faults(plan, farm, bystander, history)
-    hurting = asyncio.create_task(faults.run())
-    people = asyncio.create_task(Users(plan, client, bystander, history).run())
+    users = Users(plan, client, bystander, history)
+    hurting = asyncio.create_task(Faults(plan, farm, users, bystander, history).run())
+    people = asyncio.create_task(users.run())
     began = time.monotonic()
     try:
         while pending := {task for task in (hurting, people) if not task.done()}:
