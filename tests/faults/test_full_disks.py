@@ -21,8 +21,8 @@ from ffrtmp.domain import errors
 from ffrtmp.store.interface import JobFilter
 from ffrtmp.store.postgres import PostgresStore
 from ffrtmp.store.sqlite import SqliteStore
-from ffrtmp.testing import factories, programs
-from ffrtmp.testing.crash import postgres
+from ffrtmp.testing import factories, postgres, programs
+from ffrtmp.testing.crash.postgres import answers
 from ffrtmp.testing.waiting import until
 from ffrtmp.testing.world import World
 
@@ -197,27 +197,26 @@ async def test_a_full_artifact_directory_refuses_and_takes_the_rest_later(tmp_pa
 @pytest.mark.postgres
 @pytest.mark.usefixtures("server")
 async def test_a_full_disk_under_postgresql_is_said_and_mends_itself(tmp_path: Path, small_disk: Disk) -> None:
-    disk = small_disk(Path(tempfile.mkdtemp(prefix="ffrtmp-full-", dir="/tmp")), 128)  # see `crash.postgres.cluster`
-    server = await asyncio.to_thread(postgres.Cluster, disk)
-    store = PostgresStore(server.address)
-    try:
-        await store.open()
-        made = [(await World(store).submit()).id]
-        ballast = fill(disk)
-        with pytest.raises(errors.Unavailable) as raised:
-            await _submit_for_ever(store, made)
-        assert raised.value.code == "disk_full"
-        with pytest.raises(errors.Unavailable):
+    disk = small_disk(Path(tempfile.mkdtemp(prefix="ffrtmp-full-", dir="/tmp")), 128)  # see `postgres.Server`
+    async with postgres.server(disk) as server:
+        store = PostgresStore(server.dsn("postgres"))
+        try:
+            await store.open()
+            made = [(await World(store).submit()).id]
+            ballast = fill(disk)
+            with pytest.raises(errors.Unavailable) as raised:
+                await _submit_for_ever(store, made)
+            assert raised.value.code == "disk_full"
+            with pytest.raises(errors.Unavailable):
+                await store.check_writing()
+            await asyncio.to_thread(ballast.unlink)
+            await asyncio.wait_for(answers(server), programs.PATIENCE_SECONDS)
+            made.append((await World(store).submit()).id)
             await store.check_writing()
-        await asyncio.to_thread(ballast.unlink)
-        await asyncio.wait_for(server.answers(), programs.PATIENCE_SECONDS)
-        made.append((await World(store).submit()).id)
-        await store.check_writing()
-        assert [(await store.get_job(job_id)).id for job_id in made] == made
-        assert sum((await store.counts()).jobs.values()) == len(made)
-    finally:
-        await store.close()
-        await asyncio.to_thread(server.close)
+            assert [(await store.get_job(job_id)).id for job_id in made] == made
+            assert sum((await store.counts()).jobs.values()) == len(made)
+        finally:
+            await store.close()
 
 
 async def _submit_for_ever(store: PostgresStore, made: list[str]) -> None:

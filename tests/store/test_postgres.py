@@ -188,7 +188,7 @@ async def test_a_server_that_only_reads_is_left(masters: list[PostgresStore], da
 
 async def test_an_address_may_ask_for_the_server_that_writes(database: str) -> None:
     """As for a fail-over: it names several hosts, and `target_session_attrs=read-write`."""
-    store = PostgresStore(f"{database}&target_session_attrs=read-write")
+    store = PostgresStore(f"{database}?target_session_attrs=read-write")
     await store.open()
     assert (await World(store).submit()).id == (await store.get_job("1")).id
     await store.close()

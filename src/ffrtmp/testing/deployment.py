@@ -131,7 +131,6 @@ class Deployment:
         """All of it; every agent has registered when this returns."""
         if self.layout.database == "postgres":
             self.server = postgres.Server()
-            await asyncio.to_thread(self.server.init)
             await self.server.start()
             await self.server.create(_DATABASE)
         for number in range(self.layout.masters):
@@ -220,7 +219,7 @@ class Deployment:
             if line is not None:
                 await line.close()
         if self.server is not None:
-            await self.server.close()
+            self.server.close()
 
 
 @contextlib.asynccontextmanager

