@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,9 @@ from ffrtmp.testing.mutants import catalog, patches
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With a deliberate fault, when the environment names one (`python -m ffrtmp.testing.mutation`)."""
+    """SIGTERM ends the tests as Ctrl-C does, with all that they started. With a deliberate fault, when the environment names one
+    (`python -m ffrtmp.testing.mutation`)."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if mutant := os.environ.get(mutants.VARIABLE):
         put_on = contextlib.ExitStack()
         catalog.MUTANTS[mutant].apply(put_on)
@@ -31,13 +34,13 @@ def server() -> Iterator[str]:
     made = postgres.Server()
     try:
         made.run()
-    except Exception as error:
-        made.close()
+        yield made.dsn("postgres")
+    except (OSError, RuntimeError, ImportError, subprocess.SubprocessError) as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"PostgreSQL does not start here: {error}")
-    yield made.dsn("postgres")
-    made.close()
+    finally:
+        made.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import functools
 import os
 import pwd
@@ -21,7 +20,6 @@ import asyncpg
 from ffrtmp.testing import programs
 
 T = TypeVar("T")
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _READY = b"database system is ready to accept connections"
 _BUSY = b"is still in use"  # by processes of a server that was killed: they end by themselves
 _TRIES = 100
@@ -179,7 +177,7 @@ def _prepare(user: pwd.struct_passwd | None) -> None:
         os.setgroups([])
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)  # last: another user would forget it
+    programs.end_with_parent(signal.SIGQUIT)  # last: another user would forget it
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 #: generous: these machines are shared; nothing waits this long unless something is broken
 PATIENCE_SECONDS = 60.0
@@ -185,6 +187,11 @@ async def until_sigterm(program: Coroutine[Any, Any, T]) -> T:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await program
+
+
+def end_with_parent(number: int) -> None:
+    """In a child between fork and exec: it gets this signal when the thread that started it ends, however that is."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def descendants(pid: int) -> set[int]:

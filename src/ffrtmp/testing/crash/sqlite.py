@@ -66,6 +66,23 @@ async def kill_once(path: Path, ledger: Ledger, how: str, rng: random.Random) ->
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
         )
+    try:
+        await _strike(victim, ledger, how, rng)
+    finally:
+        if victim.returncode is None:  # we are to end
+            left = {victim.pid, *programs.descendants(victim.pid)}
+            for pid in left:
+                _kill(pid)
+            await programs.gone(left)
+            await victim.wait()
+    if victim.returncode != (0 if how == "writer" else -signal.SIGKILL):
+        ledger.violations.append(f"the master ended with {victim.returncode}: see {path.with_suffix('.log')}")
+    ledger.crashed()
+    await examine(path, ledger)
+
+
+async def _strike(victim: asyncio.subprocess.Process, ledger: Ledger, how: str, rng: random.Random) -> None:
+    """Returns when it has ended."""
     assert victim.stdout is not None
     assert victim.stdin is not None
     await _record(victim.stdout)
@@ -78,19 +95,19 @@ async def kill_once(path: Path, ledger: Ledger, how: str, rng: random.Random) ->
     for pid in {"writer": sorted(writer), "master": [victim.pid]}.get(
         how, [victim.pid, *writer][:: rng.choice([1, -1])]
     ):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        _kill(pid)
     if how == "writer":
         await _answers(victim.stdout, ledger, _GOES_ON)
         victim.stdin.close()
     with contextlib.suppress(asyncio.IncompleteReadError):
         while True:  # what stood in the pipe when the process was killed
             ledger.note(await _record(victim.stdout))
-    code = await victim.wait()
-    if code != (0 if how == "writer" else -signal.SIGKILL):
-        ledger.violations.append(f"the master ended with {code}: see {path.with_suffix('.log')}")
-    ledger.crashed()
-    await examine(path, ledger)
+    await victim.wait()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 async def examine(path: Path, ledger: Ledger) -> None:

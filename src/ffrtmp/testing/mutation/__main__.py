@@ -11,13 +11,12 @@ examples:
 """
 
 import argparse
-import concurrent.futures
 import os
 import sys
 import time
 from collections.abc import Sequence
 
-from ffrtmp.testing import report
+from ffrtmp.testing import report, workers
 from ffrtmp.testing.mutants.catalog import MUTANTS
 from ffrtmp.testing.mutants.patches import Simulated
 from ffrtmp.testing.mutation import hunt
@@ -60,7 +59,7 @@ def main() -> int:
     commit, began = report.commit(), time.monotonic()
     verdicts: list[hunt.Verdict] = []
     try:
-        with concurrent.futures.ProcessPoolExecutor(asked.processes, initializer=run.quiet) as pool:
+        with workers.pool(asked.processes, run.quiet) as pool:
             for verdict in pool.map(hunt.hunt, names, [range(asked.most_seeds)] * len(names)):
                 verdicts.append(verdict)
                 print(
@@ -68,6 +67,9 @@ def main() -> int:
                 )
                 if verdict.where:
                     print(f"    see it: {verdict.where}", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted: all processes have ended; what was under way was not judged", file=sys.stderr)
+        return 130
     except hunt.CannotRun as error:
         print(error, file=sys.stderr)
         return 2

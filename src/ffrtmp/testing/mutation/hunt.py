@@ -1,7 +1,6 @@
 """Runs one mutant against what must find it."""
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from ffrtmp.testing import mutants
+from ffrtmp.testing import mutants, workers
 from ffrtmp.testing.mutants.catalog import MUTANTS
 from ffrtmp.testing.mutants.patches import Simulated, Tested
 from ffrtmp.testing.simulator import options, plan, run
@@ -91,16 +90,13 @@ def _tested(name: str, how: Tested, compare: bool) -> Verdict:
 
 def _pytest(test: str, more: dict[str, str]) -> tuple[bool, str]:
     """Whether it failed, and its last words. Raises CannotRun."""
-    done = subprocess.run(
+    status, said = workers.output(
         [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-rs", "-p", "no:cacheprovider", "--no-header", test],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **more},
+        {**os.environ, **more},
     )
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    lines = [line for line in said.splitlines() if line.strip()]
     skipped = next((line for line in lines if line.startswith("SKIPPED")), "")
-    if skipped or done.returncode not in (0, _FAILED):
+    if skipped or status not in (0, _FAILED):
         raise CannotRun(f"{test} did not run: {skipped or lines[-1]}")
     errors = [line.removeprefix("E").strip() for line in lines if line.startswith("E  ")]
-    return done.returncode == _FAILED, (errors or lines)[0]
+    return status == _FAILED, (errors or lines)[0]

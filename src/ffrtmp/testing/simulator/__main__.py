@@ -11,14 +11,13 @@ examples:
 """
 
 import argparse
-import concurrent.futures
 import itertools
 import os
 import sys
 import time
 from collections.abc import Sequence
 
-from ffrtmp.testing import report
+from ffrtmp.testing import report, workers
 from ffrtmp.testing.simulator import options, run, shrink
 from ffrtmp.testing.simulator.plan import Plan
 from ffrtmp.testing.simulator.section import section
@@ -51,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     run.quiet()
+    try:
+        return _run(asked)
+    except KeyboardInterrupt:
+        print("interrupted: all processes have ended; what was under way was not judged", file=sys.stderr)
+        return 130
+
+
+def _run(asked: argparse.Namespace) -> int:
     if asked.trace:
         outcome = run.simulate(options.chosen(asked, asked.seeds[0]), tell=True)
         print("\n".join(outcome.told))
@@ -58,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commit, began, faults, attempts = report.commit(), time.monotonic(), 0, 0
     failed: list[tuple[Plan, str]] = []
     plans = [options.chosen(asked, seed) for seed in asked.seeds]
-    with concurrent.futures.ProcessPoolExecutor(asked.processes, initializer=run.quiet) as pool:
+    with workers.pool(asked.processes, run.quiet) as pool:
         for plan, (violations, hurt, tried) in zip(plans, pool.map(_one, plans, chunksize=4), strict=True):
             faults, attempts = faults + hurt, attempts + tried
             if violations:
