@@ -10,6 +10,7 @@ _CELLS = (
     "submit / before commit / master",
     "lease / after commit / agent",
     "publish / after commit / master",
+    "end an upload / after commit / agent",
     "complete / before send / agent",
     "complete / before commit / database",
     "complete / after commit / master",
@@ -29,5 +30,5 @@ async def test_the_farm_recovers_from_a_kill_at_that_point(database: str, tmp_pa
 
 def test_every_transition_moment_and_victim_has_a_cell() -> None:
     cells = matrix.cells()
-    assert len(cells) == len({cell.name for cell in cells}) == 15 * 3 * 3
+    assert len(cells) == len({cell.name for cell in cells}) == 23 * 3 * 3
     assert all(cell.victim == "agent" for cell in cells if cell.senseless)

@@ -38,6 +38,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     slots: int = 1
     lease_seconds: float = 5.0
     stop_grace_seconds: float = 10.0
+    master_options: tuple[str, ...] = ()
     launcher: tuple[str, ...] = ()
     env: dict[str, str] = {}
 
@@ -166,7 +167,7 @@ class Deployment:
         else:
             assert seat.line is not None
             arguments += ["--db-dsn", self.server.dsn(_DATABASE, port=seat.line.port)]
-        arguments += seat.options
+        arguments += [*self.layout.master_options, *seat.options]
         seat.program = await self._start(
             seat.name,
             arguments,

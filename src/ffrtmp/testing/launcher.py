@@ -76,7 +76,7 @@ def _counts(call: Any, answer: Any) -> bool:
     match type(call).__name__:
         case "Beat":
             return any(attempt.started for attempt in call.call.attempts)
-        case "Lease":
+        case "Lease" | "Reject":
             return answer is None or bool(answer)
         case "Rescue":
             return answer is None or bool(answer.attempts)

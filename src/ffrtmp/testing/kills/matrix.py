@@ -19,7 +19,8 @@ from ffrtmp.testing.campaign.evidence import gather
 from ffrtmp.testing.campaign.history import History
 from ffrtmp.testing.deployment import LAUNCHER, Deployment, Layout, Seat
 from ffrtmp.testing.kills.points import Points, Requests, Stop
-from ffrtmp.testing.kills.transitions import TRANSITIONS, Scene, Transition
+from ffrtmp.testing.kills.scene import Scene
+from ffrtmp.testing.kills.transitions import TRANSITIONS, Transition
 from ffrtmp.testing.launcher import Point
 from ffrtmp.testing.proxy import Direction, Proxy
 
@@ -123,6 +124,7 @@ async def _on_a_farm(
         agents=2,
         lease_seconds=3.0,
         stop_grace_seconds=0.0,
+        master_options=("--unsatisfiable-grace", "0s"),
         launcher=LAUNCHER,
         env={"FFRTMP_TEST_POINTS": str(points.folder)},
     )
@@ -197,6 +199,15 @@ class _Matrix:
         finally:
             if requests is not None:
                 requests.forget()
+        try:
+            await self._kill(cell, scene, stop)
+        except BaseException:
+            stop.release()  # or the next cells wait for it
+            raise
+        await doing[0]
+        await transition.after(scene)
+
+    async def _kill(self, cell: Cell, scene: Scene, stop: Stop) -> None:
         match cell.victim:
             case "agent":
                 await self._kill_agent(cell, scene, stop)
@@ -204,8 +215,6 @@ class _Matrix:
                 await self._kill_master(stop)
             case "database":
                 await self._kill_database(cell, stop)
-        await doing[0]
-        await transition.after(scene)
 
     def _lines(self, transition: Transition) -> list[Proxy]:
         if transition.by_user:
@@ -230,8 +239,7 @@ class _Matrix:
             return next(agent for agent in self._farm.agents if agent.line is stop.line)
         if stop.node_id:
             return scene.seat(self._bystander.node_name(stop.node_id))
-        assert scene.agent is not None
-        return scene.agent
+        return scene.agent or scene.seat(self._bystander.agent_of(scene.job) or "")
 
     async def _kill_master(self, stop: Stop) -> None:
         assert self._master.program is not None

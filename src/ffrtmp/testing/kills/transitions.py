@@ -2,110 +2,20 @@
 
 import asyncio
 import contextlib
-import itertools
 import os
 import signal
-import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-import httpx
 import msgspec
 
-from ffrtmp.client.client import Client
 from ffrtmp.domain import errors
 from ffrtmp.domain.states import JobState
-from ffrtmp.testing import programs
-from ffrtmp.testing.campaign.bystander import Bystander
-from ffrtmp.testing.campaign.history import History
-from ffrtmp.testing.deployment import Deployment, Seat, cmdline
+from ffrtmp.testing.kills.scene import LOOK_SECONDS, PATIENCE_SECONDS, Scene
 
-T = TypeVar("T")
-_PATIENCE_SECONDS = 60.0
-_LOOK_SECONDS = 0.05
-_SHAPE = {"codec": "h264", "preset": "ultrafast", "audio": "none"}
-_TINY = {"resolution": "64x36", "fps": 5, "duration": 0.4}
 #: a second or so of work, and half a minute of it for what is to be canceled
 _LONG = {"resolution": "640x360", "fps": 30, "duration": 40}
 _ENDLESS = {**_LONG, "duration": 600}
-_ENGINE = b"-progress\0"
-
-
-class Scene:
-    """One transition of one job on the farm. `job` and `agent` are known once there is a job, and an agent that has it."""
-
-    _numbers = itertools.count(1)
-
-    def __init__(self, farm: Deployment, client: Client, bystander: Bystander, history: History) -> None:
-        self.farm = farm
-        self.client = client
-        self.bystander = bystander
-        self.history = history
-        self.job = ""
-        self.agent: Seat | None = None
-        self.leaving: programs.Program | None = None
-        self._number = next(Scene._numbers)
-
-    async def answered(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Asks until there is an answer."""
-        while True:
-            try:
-                return await ask()
-            except errors.Unavailable:
-                await asyncio.sleep(_LOOK_SECONDS)
-
-    async def submit(self, clip: dict[str, Any] = _TINY, **more: Any) -> None:
-        key, name = f"kill-{self._number}", f"k{self._number:04d}.mp4"
-        body = {"parameters": {"input": "generate", **_SHAPE, **clip, "output": name, **more}}
-        self.job = (await self.answered(lambda: self.client.submit(body, idempotency_key=key))).id
-        self.history.outputs[self.job] = name
-        self.history.acknowledge(key, self.job)
-        again = await self.answered(lambda: self.client.submit(body, idempotency_key=key))
-        self.history.acknowledge(key, again.id)
-
-    async def submit_without_key(self) -> None:
-        """One that retention may take away at once: a key is kept for a day, and its job with it."""
-        body = {"parameters": {"input": "generate", **_SHAPE, **_TINY, "output": f"k{self._number:04d}.mp4"}}
-        async with httpx.AsyncClient(trust_env=False) as client:
-            answer = await client.post(f"{self.farm.calm_url}/jobs", json=body)
-        self.job = answer.raise_for_status().json()["id"]
-        self.history.acknowledge(f"kill-{self._number}", self.job)
-
-    async def submit_running(self, clip: dict[str, Any]) -> None:
-        await self.submit(clip)
-        await self.state(JobState.RUNNING)
-        view = await self.client.job(self.job)
-        self.agent = self.seat(view.node_name or "")
-
-    async def state(self, *wanted: str) -> None:
-        """Returns when the job is in one of these states. Raises AssertionError when it has its end in another, or never comes."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while True:
-                view = await self.answered(lambda: self.client.job(self.job))
-                if view.state in wanted:
-                    return
-                self.history.tell(self.job, view.state)
-                if self.job in self.history.told:
-                    raise AssertionError(f"the job is {view.state} instead of {' or '.join(wanted)}: {view.failure}")
-                await asyncio.sleep(_LOOK_SECONDS)
-
-    async def cancel(self) -> None:
-        await self.answered(lambda: self.client.cancel(self.job))
-        self.history.canceled[self.job] = time.time()
-
-    def seat(self, name: str) -> Seat:
-        return next(agent for agent in self.farm.agents if agent.name == name)
-
-    async def registered(self, seat: Seat) -> None:
-        assert seat.program is not None
-        await seat.program.event("registered")
-
-    def engine(self) -> int:
-        """The process that encodes."""
-        assert self.agent is not None
-        found = [pid for pid in programs.descendants(self.agent.pid) if _ENGINE in cmdline(pid)]
-        assert found, f"no encode runs on {self.agent.name}"
-        return found[0]
 
 
 async def _nothing(_: Scene) -> None:
@@ -118,6 +28,72 @@ async def _end(scene: Scene) -> None:
 
 async def _submit(scene: Scene) -> None:
     await scene.submit()
+
+
+async def _submit_batch(scene: Scene) -> None:
+    await scene.submit_batch()
+
+
+async def _submit_upload(scene: Scene) -> None:
+    await scene.submit(upload=True)
+
+
+async def _submit_hopeless(scene: Scene) -> None:
+    await scene.submit(requires={"labels": {"nowhere": "to be found"}})
+
+
+async def _rejected(scene: Scene) -> None:
+    await scene.state(JobState.REJECTED)
+
+
+async def _set_node(scene: Scene) -> None:
+    scene.agent = scene.farm.agents[0]
+
+
+async def _drain(scene: Scene) -> None:
+    await scene.drain(on=True)
+
+
+async def _drained(scene: Scene) -> None:
+    """What is submitted now another node runs."""
+    await scene.submit()
+    await scene.state(JobState.COMPLETED)
+    assert scene.agent is not None
+    view = await scene.client.job(scene.job)
+    assert view.node_name != scene.agent.name, f"{scene.agent.name} is drained and ran it"
+    await scene.drain(on=False)
+
+
+async def _set_drained(scene: Scene) -> None:
+    await _set_node(scene)
+    await scene.drain(on=True)
+
+
+async def _undrain(scene: Scene) -> None:
+    await scene.drain(on=False)
+
+
+async def _undrained(scene: Scene) -> None:
+    """The other is drained: it must be this one that runs what is submitted now."""
+    undrained, other = scene.farm.agents[0], scene.farm.agents[1]
+    scene.agent = other
+    await scene.drain(on=True)
+    await scene.submit()
+    await scene.state(JobState.COMPLETED)
+    assert (await scene.client.job(scene.job)).node_name == undrained.name
+    await scene.drain(on=False)
+
+
+async def _remove(scene: Scene) -> None:
+    assert scene.agent is not None
+    name = scene.agent.name
+    with contextlib.suppress(errors.NotFound):  # it was removed, and the answer was lost
+        await scene.answered(lambda: scene.client.remove_node(name))
+
+
+async def _removed(scene: Scene) -> None:
+    """Its agent lives, and registers again by itself."""
+    await _undrained(scene)
 
 
 async def _set_register(scene: Scene) -> None:
@@ -257,9 +233,9 @@ async def _expired(scene: Scene) -> None:
     [master] = scene.farm.masters
     await master.stop()
     await scene.farm.start_master(master)
-    async with asyncio.timeout(_PATIENCE_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await scene.answered(lambda: scene.client.jobs(limit=1))).jobs:  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 Do = Callable[[Scene], Coroutine[Any, Any, None]]
@@ -298,10 +274,22 @@ TRANSITIONS: tuple[Transition, ...] = (
         do=_register,
         after=_registered,
     ),
+    Transition(
+        name="submit a batch",
+        kind="SubmitMany",
+        request=b"POST /jobs/batch ",
+        do=_submit_batch,
+        after=_end,
+        by_user=True,
+        without_agent=_NO_AGENT,
+    ),
     Transition(name="lease", kind="Lease", request=b"/lease ", do=_submit, after=_end),
     Transition(name="start", kind="Beat", request=b'"started":true', do=_start, after=_end),
     Transition(name="publish", kind="Publish", request=b"/publish ", do=_submit, after=_end),
     Transition(name="complete", kind="Complete", request=b"/complete ", do=_submit, after=_end),
+    Transition(name="begin an upload", kind="CreateUpload", request=b"POST /uploads ", do=_submit_upload, after=_end),
+    Transition(name="end an upload", kind="FinishUpload", request=b"PUT /uploads/", do=_submit_upload, after=_end),
+    Transition(name="complete an upload's job", kind="Complete", request=b"/complete ", do=_submit_upload, after=_end),
     Transition(name="fail", kind="Fail", request=b"/fail ", do=_fail, after=_failed),
     Transition(
         name="give back", kind="GiveBack", request=b"/give-back ", before=_set_running, do=_give_back, after=_given_back
@@ -332,6 +320,27 @@ TRANSITIONS: tuple[Transition, ...] = (
         without_agent=_NO_AGENT,
     ),
     Transition(
+        name="drain", kind="Drain", request=b"/drain ", before=_set_node, do=_drain, after=_drained, by_user=True
+    ),
+    Transition(
+        name="undrain",
+        kind="Drain",
+        request=b"/drain?on=false ",
+        before=_set_drained,
+        do=_undrain,
+        after=_undrained,
+        by_user=True,
+    ),
+    Transition(
+        name="remove a node",
+        kind="RemoveNode",
+        request=b"DELETE /nodes/",
+        before=_set_node,
+        do=_remove,
+        after=_removed,
+        by_user=True,
+    ),
+    Transition(
         name="rescue",
         kind="Rescue",
         request=b"",
@@ -347,6 +356,14 @@ TRANSITIONS: tuple[Transition, ...] = (
         before=_set_running,
         do=_promote,
         after=_end,
+        without_agent=_NO_AGENT,
+    ),
+    Transition(
+        name="reject",
+        kind="Reject",
+        request=b"",
+        do=_submit_hopeless,
+        after=_rejected,
         without_agent=_NO_AGENT,
     ),
     Transition(
