@@ -31,7 +31,7 @@ def _retried_without_key(was: Any) -> Any:
 MUTANTS = {
     "retry-without-key": Mutant(
         "a retry that is sent again makes another job",
-        Simulated("one_job_per_key"),
+        Simulated("one_job_per_key", seed=5),
         replace(submission, "retry", _retried_without_key),
     ),
     "rescue-never": Mutant(
@@ -41,7 +41,7 @@ MUTANTS = {
     ),
     "promote-never": Mutant(
         "retries never come back",
-        Simulated("everything_ends", seed=1, jobs=6),
+        Simulated("everything_ends", jobs=6),
         replace(sweeps, "_promote", returns(dict)),
     ),
     "agents-not-woken": Mutant(

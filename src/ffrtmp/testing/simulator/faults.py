@@ -36,6 +36,7 @@ class Faults:
             "same_name": self._same_name,
         }
         chosen = [name for name in kinds if scene.plan.has(name)]
+        freezing = asyncio.create_task(self._freeze_masters())
         for number in itertools.count():
             # of each alone: when one is left out, the others stay as they are
             self._dice = scene.dice("machines", number)
@@ -44,6 +45,7 @@ class Faults:
                 break
             if chosen and scene.strikes(name := self._dice.choice(chosen)):
                 await kinds[name]()
+        await freezing
         if self._drained:
             # a copy of a drain may have come after its end
             await asyncio.sleep(STRAY_SECONDS)
@@ -86,6 +88,19 @@ class Faults:
             master.kill()
             await asyncio.sleep(self._dice.uniform(0.1, 20.0))
             await master.start()
+
+    async def _freeze_masters(self) -> None:
+        """Beside the others, until the horizon: with dice of its own, theirs fall as they did without it."""
+        scene = self._scene
+        for number in itertools.count():
+            dice = scene.dice("frozen masters", number)
+            await asyncio.sleep(dice.expovariate(1 / 20))
+            if scene.settling or not scene.plan.has("freeze_master"):
+                return
+            master, seconds = dice.choice(self._masters), dice.uniform(1.0, 45.0)
+            if master.up and scene.strikes("freeze_master"):
+                self._note(f"{master.name} stands still for {seconds:.1f} s")
+                master.freeze(seconds)
 
     async def _drain(self) -> None:
         host = self._host()

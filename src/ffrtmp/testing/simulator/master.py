@@ -10,7 +10,7 @@ from ffrtmp.master.http.call import Call
 from ffrtmp.master.loops import sweeps
 from ffrtmp.master.settings import MasterSettings
 from ffrtmp.testing.simulator.scene import Scene
-from ffrtmp.testing.simulator.store import Store
+from ffrtmp.testing.simulator.store import Store, standing
 
 Handler = Callable[["SimMaster"], Awaitable[Any]]
 
@@ -58,10 +58,11 @@ class SimMaster:
         self._scene = scene
         #: in their order, which a set of them does not keep: a kill ends them in the same order each time
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._frozen_until = 0.0
 
     async def start(self) -> None:
         plan, scene = self._scene.plan, self._scene
-        self._store = Store(scene.database, scene.commit_seconds)
+        self._store = Store(scene.database, scene.commit_seconds, self.stands_for)
         settings = MasterSettings(
             db_type="postgres" if plan.masters > 1 else "sqlite",
             no_auth=True,
@@ -80,18 +81,35 @@ class SimMaster:
 
     def spawn(self, handler: Handler) -> asyncio.Task[Any]:
         """Work that dies with this master."""
-        work = self._keep(asyncio.ensure_future(_answered(handler(self))))
+        work = self._keep(asyncio.ensure_future(self._serve(handler)))
         # the caller may be gone when it fails
         work.add_done_callback(lambda done: done.cancelled() or done.exception())
         return work
+
+    async def _serve(self, handler: Handler) -> Any:
+        """One that stands still hears and says nothing: a request waits before it, an answer in it."""
+        await standing(self.stands_for)
+        try:
+            return await _answered(handler(self))
+        finally:
+            await standing(self.stands_for)
 
     def _keep(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
         self._tasks[task] = None
         task.add_done_callback(self._tasks.pop)
         return task
 
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP: what it has asked of the database is done there, or waits; then it goes on as if nothing had been."""
+        self._frozen_until = self._scene.now + seconds
+
+    def stands_for(self) -> float:
+        """Seconds until it goes on; 0: it does not stand still."""
+        return max(self._frozen_until - self._scene.now, 0.0)
+
     def kill(self) -> None:
         self.up = False
+        self._frozen_until = 0.0
         self._store.kill()
         for task in list(self._tasks):
             task.cancel()

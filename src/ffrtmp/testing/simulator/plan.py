@@ -23,7 +23,10 @@ FAULTS = (
     "retry",
     "drain",
     "same_name",
+    "freeze_master",
 )
+#: came later: from dice of their own, so that all else that a seed decides stayed as it was
+_LATER = frozenset({"freeze_master"})
 #: one run of so many has none of them: with each in two of three runs, chance alone would hardly ever make one
 _CALM_EVERY = 50
 
@@ -50,7 +53,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def from_seed(seed: int, *, jobs: int, mutant: str = "") -> Plan:
     rng = random.Random(seed)
     # each fault in two of three runs: what hides behind one shows where it is absent
-    faults = frozenset(fault for fault in FAULTS if rng.random() < 2 / 3)
+    faults = frozenset(
+        fault
+        for fault in FAULTS
+        if (random.Random(f"{seed}/plan/{fault}") if fault in _LATER else rng).random() < 2 / 3
+    )
     if seed % _CALM_EVERY == _CALM_EVERY - 1:
         faults = frozenset()
     return Plan(

@@ -38,11 +38,13 @@ class Database:
 
 
 class Store(BaseStore):
-    """One master's way to the database. `seconds` gives how long a commit takes."""
+    """One master's way to the database. `seconds` gives how long a commit takes, `stands_for` how long the master still stands
+    still."""
 
-    def __init__(self, database: Database, seconds: Callable[[], float]) -> None:
+    def __init__(self, database: Database, seconds: Callable[[], float], stands_for: Callable[[], float]) -> None:
         self._database = database
         self._seconds = seconds
+        self._stands_for = stands_for
         self._waiting: deque[commit.Pending] = deque()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None  #: of the commit under way
@@ -76,6 +78,9 @@ class Store(BaseStore):
         self._timer = self._loop.call_later(self._seconds(), self._commit)
 
     def _commit(self) -> None:
+        if seconds := self._stands_for():
+            self._timer = self._loop.call_later(seconds, self._commit)
+            return
         # bulk work goes alone, as in the product
         first = self._waiting[0]
         batch = [self._waiting.popleft()] if commit.is_bulk(first) else self._ordinary()
@@ -84,6 +89,9 @@ class Store(BaseStore):
         self._timer = self._loop.call_later(self._seconds() / 4, self._answer, batch, answers)
 
     def _answer(self, batch: list[commit.Pending], answers: list[Any]) -> None:
+        if seconds := self._stands_for():
+            self._timer = self._loop.call_later(seconds, self._answer, batch, answers)
+            return
         self._timer = None
         if self._waiting:
             self._begin()
@@ -97,5 +105,12 @@ class Store(BaseStore):
 
     async def _read(self, function: Callable[Concatenate[Tx, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         await asyncio.sleep(0)
+        await standing(self._stands_for)
         tx = SqliteTx(self._database.connection, self._database.now_us)
         return drive(cast(Coroutine[Any, Any, T], function(tx, *args, **kwargs)))
+
+
+async def standing(stands_for: Callable[[], float]) -> None:
+    """Returns when the process goes on; at once when it does not stand still."""
+    while seconds := stands_for():  # noqa: ASYNC110 - it may be frozen once more meanwhile
+        await asyncio.sleep(seconds)
