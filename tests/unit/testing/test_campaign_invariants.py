@@ -10,7 +10,8 @@ import pytest
 from ffrtmp.domain.job import OutputFile, Result
 from ffrtmp.domain.spec import Engine
 from ffrtmp.protocol import views
-from ffrtmp.testing.campaign.history import Attempt, History, Kill, Move
+from ffrtmp.testing.campaign import invariants
+from ffrtmp.testing.campaign.history import Attempt, History, Kill, Move, Recovery, Span
 from ffrtmp.testing.campaign.invariants import CHECKS, Evidence, judge
 from ffrtmp.testing.campaign.plan import Plan
 from ffrtmp.testing.campaign.report import section
@@ -228,6 +229,24 @@ def test_a_fault_that_struck_nothing_is_told(tmp_path: Path) -> None:
     text = section(Outcome(plan, history, [], {}, 0, 1.0), "the command", "abc")
     assert "3 faults, of which 1 found nothing to strike" in text
     assert "| kill -9 ffmpeg | 2 | 1 |\n| kill -9 agent | 1 |  |" in text
+
+
+def test_a_job_that_runs_again_too_late_is_found(evidence: Evidence) -> None:
+    history = evidence.history
+    history.spans = [Span(0.5, 1.5), Span(100.0, 102.0), Span(110.0), Span(200.0, 201.0), Span(300.0, 301.0)]
+    history.recoveries = [
+        Recovery("kill -9 agent", since=1.0, at=10.9, load=1.0),  # in time
+        Recovery("kill -9 agent", since=101.0, at=112.0, load=1.0),  # not alone
+        Recovery("partition of an agent", since=200.5, at=250.0, load=1.0),
+    ]
+    history.spans[2].until = 111.0
+    assert invariants.recovers_in_time(history, 5.0).broken == []
+    history.recoveries.append(Recovery("kill -9 agent", since=300.5, at=315.5, load=4.0))
+    assert invariants.recovers_in_time(history, 5.0).broken == [
+        "15.0 s instead of at most 10.0 s (load 4.0 for each core)"
+    ]
+    history.recoveries[-1] = Recovery("kill -9 agent", since=300.5, at=315.5, load=8.0)
+    assert invariants.recovers_in_time(history, 5.0).broken == []
 
 
 def test_every_invariant_has_a_fault_here() -> None:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffrtmp.testing import programs, report
-from ffrtmp.testing.campaign import world
+from ffrtmp.testing.campaign import invariants, world
 from ffrtmp.testing.campaign.faults import Faults
 from ffrtmp.testing.campaign.plan import Plan
 from ffrtmp.testing.campaign.report import section
@@ -96,6 +96,7 @@ def main() -> int:
         print("\ninterrupted: all processes have ended, nothing was checked", file=sys.stderr)
         return 130
     _progress("")
+    outcome.verdicts.append(invariants.recovers_in_time(outcome.history, chosen.layout.lease_seconds))
     command = " ".join(["python -m ffrtmp.testing.campaign", *sys.argv[1:]])
     text = section(outcome, command, commit)
     print(text)

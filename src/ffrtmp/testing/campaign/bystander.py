@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import os
 import re
 import time
 from collections import defaultdict
@@ -153,8 +154,9 @@ class Bystander:
         if at < since:
             self._taken[job] = (fault, since)  # it had happened before
             return
-        alone = not any(since < other < at for other in self._history.fault_times)
-        self._history.recoveries.append(Recovery(fault, at - since, alone))
+        load = os.getloadavg()[0] / (os.cpu_count() or 1)
+        self._history.recoveries.append(Recovery(fault, since, at, load))
+        self._history.note("recovered", job=job, fault=fault, seconds=round(at - since, 3), load=round(load, 1))
 
     async def _look(self) -> None:
         while True:

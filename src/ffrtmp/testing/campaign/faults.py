@@ -84,7 +84,8 @@ class Faults:
 
     async def _one(self, fault: Fault, together: asyncio.Semaphore) -> None:
         try:
-            await fault()
+            with self._history.hurting():
+                await fault()
         finally:
             together.release()
 

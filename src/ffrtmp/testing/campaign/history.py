@@ -1,11 +1,12 @@
 """What was seen from outside: what people were told, what got a name on the disk, which processes ran, what was done to the
 farm."""
 
+import contextlib
 import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,24 @@ class Sighting(msgspec.Struct):
 
 
 class Recovery(msgspec.Struct, frozen=True):
-    """A job whose agent was taken away runs again, or has its end. `alone`: no other fault came in between."""
+    """A job whose agent was taken away at `since` runs again, or has its end, at `at`. `load`: of the machine then, processes that
+    run or want to, for each core (the average of a minute)."""
 
     fault: str
-    seconds: float
-    alone: bool
+    since: float
+    at: float
+    load: float
+
+    @property
+    def seconds(self) -> float:
+        return self.at - self.since
+
+
+class Span(msgspec.Struct):
+    """A fault from when it is prepared until it is over."""
+
+    since: float
+    until: float = math.inf
 
 
 class History:
@@ -82,7 +96,7 @@ class History:
         self.ended_by_itself: Counter[str] = Counter()
         self.recoveries: list[Recovery] = []
         self.cancel_seconds: list[float] = []
-        self.fault_times: list[float] = []
+        self.spans: list[Span] = []
         self.frozen: dict[str, list[tuple[float, float]]] = {}  #: agent → when it stood still
 
     def note(self, kind: str, **fields: Any) -> None:
@@ -90,8 +104,21 @@ class History:
 
     def fault(self, kind: str, victim: str, **fields: Any) -> None:
         self.faults[kind] += 1
-        self.fault_times.append(time.time())
         self.note("fault", fault=kind, victim=victim, **fields)
+
+    @contextlib.contextmanager
+    def hurting(self) -> Iterator[None]:
+        """While a fault is under way."""
+        span = Span(time.time())
+        self.spans.append(span)
+        try:
+            yield
+        finally:
+            span.until = time.time()
+
+    def alone(self, one: Recovery) -> bool:
+        """Whether no other fault was under way until that job ran again."""
+        return sum(span.since < one.at and span.until > one.since for span in self.spans) <= 1
 
     def miss(self, kind: str) -> None:
         """A fault that was noted found nothing: no process was there, no such bytes came."""

@@ -3,7 +3,7 @@
 The same invariants in simulated time are in `simulator/invariants.py`."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -12,6 +12,13 @@ from ffrtmp.domain.retry import POISON_CRASHES
 from ffrtmp.domain.states import JobState
 from ffrtmp.protocol import views
 from ffrtmp.testing.campaign.history import History, is_terminal
+
+#: over the lease time, what a killed agent's job may take to run again (docs/guarantees.md)
+ALLOWED_SECONDS = 5.0
+#: kill -9, as the history names it
+_KILLED = "kill -9 agent"
+#: a machine with more work for each core than this is overloaded: with each so much more a job may take its time once more
+_LOAD = 4.0
 
 
 class Evidence(msgspec.Struct):
@@ -33,7 +40,23 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def judge(evidence: Evidence) -> list[Verdict]:
-    return [Verdict(check.__name__, " ".join((check.__doc__ or "").split()), list(check(evidence))) for check in CHECKS]
+    """By what does not depend on how fast the machine is."""
+    return [_verdict(check, check(evidence)) for check in CHECKS]
+
+
+def _verdict(check: Callable[..., object], broken: Iterable[str]) -> Verdict:
+    return Verdict(check.__name__, " ".join((check.__doc__ or "").split()), list(broken))
+
+
+def recovers_in_time(history: History, lease_seconds: float) -> Verdict:
+    """After kill -9 of an agent, with no other fault meanwhile, its jobs run again within the lease time + 5 s; on an overloaded
+    machine that many times later as it has more than four processes for each core to run."""
+    broken = []
+    for one in history.recoveries:
+        allowed = (lease_seconds + ALLOWED_SECONDS) * max(1.0, one.load / _LOAD)
+        if one.fault == _KILLED and history.alone(one) and one.seconds > allowed:
+            broken.append(f"{one.seconds:.1f} s instead of at most {allowed:.1f} s (load {one.load:.1f} for each core)")
+    return _verdict(recovers_in_time, broken)
 
 
 def acknowledged_jobs_exist(evidence: Evidence) -> Iterator[str]:

@@ -2,10 +2,8 @@
 
 from ffrtmp.testing import report
 from ffrtmp.testing.campaign.history import History, Recovery, middle
+from ffrtmp.testing.campaign.invariants import ALLOWED_SECONDS
 from ffrtmp.testing.campaign.world import Outcome
-
-#: over the lease time, what a killed agent's job may take to run again (docs/guarantees.md)
-_ALLOWED_SECONDS = 5.0
 
 
 def section(outcome: Outcome, command: str, commit: str) -> str:
@@ -46,10 +44,10 @@ def _recoveries(history: History, lease_seconds: float) -> list[str]:
     lines = []
     for fault in sorted({one.fault for one in history.recoveries}):
         found = [one for one in history.recoveries if one.fault == fault]
-        alone = [one for one in found if one.alone]
+        alone = [one for one in found if history.alone(one)]
         lines.append(
             f"After {fault} its jobs ran again: {_times(found)}; with no other fault meanwhile: {_times(alone)}"
-            f" (lease time + {_ALLOWED_SECONDS:g} s = {lease_seconds + _ALLOWED_SECONDS:g} s)."
+            f" (lease time + {ALLOWED_SECONDS:g} s = {lease_seconds + ALLOWED_SECONDS:g} s)."
         )
     return lines
 
