@@ -13,6 +13,9 @@ from ffrtmp.testing.simulator.master import SimMaster
 from ffrtmp.testing.simulator.network import STRAY_SECONDS, Network
 from ffrtmp.testing.simulator.scene import Scene
 
+#: of a master: a request that waits before it is not older than STRAY_SECONDS then
+_LONGEST_FREEZE_SECONDS = 25.0
+
 
 class Faults:
     def __init__(self, scene: Scene, network: Network, masters: Sequence[SimMaster], hosts: list[Host]) -> None:
@@ -97,8 +100,8 @@ class Faults:
             await asyncio.sleep(dice.expovariate(1 / 20))
             if scene.settling or not scene.plan.has("freeze_master"):
                 return
-            master, seconds = dice.choice(self._masters), dice.uniform(1.0, 45.0)
-            if master.up and scene.strikes("freeze_master"):
+            master, seconds = dice.choice(self._masters), dice.uniform(1.0, _LONGEST_FREEZE_SECONDS)
+            if master.up and not master.stands_for() and scene.strikes("freeze_master"):
                 self._note(f"{master.name} stands still for {seconds:.1f} s")
                 master.freeze(seconds)
 

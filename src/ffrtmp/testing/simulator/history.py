@@ -55,6 +55,7 @@ class History:
     def __init__(self) -> None:
         self.notes: list[tuple[float, str]] = []
         self.acknowledged: dict[str, set[str]] = {}  #: idempotency key → job ids that were answered
+        self.refused: set[str] = set()  #: idempotency keys of retries that were refused: the job was not over
         self.taken_wrongly: list[str] = []  #: keys whose second body was taken
         self.canceled: dict[str, float] = {}  #: job → when its cancel was acknowledged
         self.paused: list[Order] = []  #: jobs

@@ -112,5 +112,6 @@ class Store(BaseStore):
 
 async def standing(stands_for: Callable[[], float]) -> None:
     """Returns when the process goes on; at once when it does not stand still."""
-    while seconds := stands_for():  # noqa: ASYNC110 - it may be frozen once more meanwhile
+    if seconds := stands_for():
         await asyncio.sleep(seconds)
+        await standing(stands_for)  # it may have been frozen once more

@@ -100,6 +100,7 @@ class Users:
         try:
             view = await self._until_answered(ask)
         except errors.Conflict:
+            self._scene.history.refused.add(key)
             return
         self._acknowledged(key, view.job_id)
         if dice.random() < 0.5:  # as in `_submit`
