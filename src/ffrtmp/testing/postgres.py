@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -136,6 +136,22 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
         await self._end(signal.SIGKILL)
         await programs.gone(children)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All its processes stand still."""
+        pids = [self.pid]
+        try:
+            os.kill(self.pid, signal.SIGSTOP)  # first: it starts no more
+            pids += programs.descendants(self.pid)
+            for pid in pids[1:]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     async def _end(self, number: int) -> None:
         process, self._process = self._process, None

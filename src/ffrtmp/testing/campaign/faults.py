@@ -256,6 +256,12 @@ class Faults:
         self._history.fault("agent's connections half open", agent.name)
         line.half_open()
 
+    async def _net_half_close(self) -> None:
+        agent, line = self._line()
+        direction = self._rng.choice(tuple(Direction))
+        self._history.fault("agent's connections half closed", agent.name, direction=direction.value)
+        line.half_close(direction)
+
     async def _net_cut(self) -> None:
         agent, line = self._line()
         which = self._rng.choice((b"/complete ", b"/publish ", b"/heartbeat ", b"/lease "))
@@ -307,6 +313,14 @@ class Faults:
             await asyncio.sleep(self._seconds(3.0))
             await server.start()
 
+    async def _postgres_freeze(self) -> None:
+        async with self._database:
+            server = self._farm.server
+            assert server is not None
+            self._history.fault("SIGSTOP PostgreSQL", "postgres")
+            with server.frozen():
+                await asyncio.sleep(self._seconds(1.6 * self._lease))
+
     async def _backend_kill(self) -> None:
         async with self._database:
             found = await self._ask(_BACKENDS)
@@ -349,6 +363,11 @@ class Faults:
         self._history.fault("connections to the database reset", master.name)
         line.reset()
 
+    async def _database_half_open(self) -> None:
+        master, line = self._database_line()
+        self._history.fault("connections to the database half open", master.name)
+        line.half_open()
+
     async def _database_commit_lost(self) -> None:
         """The commit was done, and its answer never comes: the outcome is unknown."""
         master, line = self._database_line()
@@ -369,11 +388,11 @@ class Faults:
 _EVERYWHERE = (
     *("agent_kill", "net_partition", "master_kill", "engine_kill", "agent_freeze", "master_freeze", "agent_stop"),
     *("agent_kill", "net_copies", "net_cut", "net_half_open", "net_answer_lost", "master_stop", "agent_kill"),
-    *("users_reset", "users_copies", "net_slow", "net_refuse"),
+    *("users_reset", "users_copies", "net_slow", "net_refuse", "net_half_close"),
 )
 _POSTGRES = (
     *("postgres_stop", "database_partition", "backends_terminated", "postgres_kill", "database_commit_lost"),
-    *("backend_kill", "database_reset", "database_slow"),
+    *("backend_kill", "database_reset", "database_slow", "postgres_freeze", "database_half_open"),
 )
 
 

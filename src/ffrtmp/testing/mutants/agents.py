@@ -92,7 +92,7 @@ MUTANTS = {
     ),
     "fence-from-receipt": Mutant(
         "the fence counts from when the answer came, not from when it was asked for",
-        Simulated("killed_in_time", seed=7),
+        Simulated("killed_in_time", seed=6),
         both(
             replace(Session, "_on_leased", _lease_from_receipt),
             replace(Session, "_on_beat", _beat_from_receipt),
