@@ -39,7 +39,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 async def test_a_sweep_begins_where_it_finds_something(begun: list[list[str]]) -> None:
     database = Database(random.Random(1))
-    world = World(Store(database, lambda: 0.0))
+    world = World(Store(database, lambda: 0.0, lambda: 0.0))
     agent = await world.agent()
     await world.submit()
     await agent.take()

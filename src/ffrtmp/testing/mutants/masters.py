@@ -41,7 +41,7 @@ MUTANTS = {
     ),
     "promote-never": Mutant(
         "retries never come back",
-        Simulated("everything_ends", jobs=6),
+        Simulated("everything_ends", seed=1, jobs=6),
         replace(sweeps, "_promote", returns(dict)),
     ),
     "agents-not-woken": Mutant(
