@@ -26,7 +26,7 @@ FAULTS = (
     "freeze_master",
 )
 #: came later: from dice of their own, so that all else that a seed decides stayed as it was
-_LATER = frozenset({"freeze_master"})
+_LATER = frozenset({"same_name", "freeze_master"})
 #: one run of so many has none of them: with each in two of three runs, chance alone would hardly ever make one
 _CALM_EVERY = 50
 
