@@ -100,7 +100,7 @@ MUTANTS = {
     ),
     "publish-past-the-fence": Mutant(
         "the fence is not looked at before the rename",
-        Simulated("not_in_its_own_way", seed=6, jobs=60, faults=("freeze_agent", "slow_disk")),
+        Simulated("not_in_its_own_way", seed=157, jobs=60, faults=("freeze_agent", "slow_disk")),
         replace(Session, "may_publish", _publish_unfenced),
     ),
     "publish-unasked": Mutant(
@@ -115,7 +115,7 @@ MUTANTS = {
     ),
     "cancel-unheeded": Mutant(
         "an agent goes on with a canceled attempt",
-        Simulated("canceled_ends_soon", seed=17),
+        Simulated("canceled_ends_soon", seed=13),
         replace(Session, "_obey", _deaf_to(CommandKind.CANCEL)),
     ),
     "pause-unheeded": Mutant(

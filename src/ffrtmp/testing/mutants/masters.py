@@ -31,17 +31,17 @@ def _retried_without_key(was: Any) -> Any:
 MUTANTS = {
     "retry-without-key": Mutant(
         "a retry that is sent again makes another job",
-        Simulated("one_job_per_key", seed=5),
+        Simulated("one_job_per_key", seed=12),
         replace(submission, "retry", _retried_without_key),
     ),
     "rescue-never": Mutant(
         "leases that ended are not looked for",
-        Simulated("everything_ends", seed=2, jobs=6),
+        Simulated("everything_ends", seed=85, jobs=6),
         replace(sweeps, "rescue", returns(dict)),
     ),
     "promote-never": Mutant(
         "retries never come back",
-        Simulated("everything_ends", seed=1, jobs=6),
+        Simulated("everything_ends", seed=6, jobs=6),
         replace(sweeps, "_promote", returns(dict)),
     ),
     "agents-not-woken": Mutant(
