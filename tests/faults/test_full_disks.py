@@ -243,7 +243,10 @@ async def test_a_running_job_is_given_up_at_its_fence_and_runs_again_with_room(
             await asyncio.to_thread(ballast.unlink)
             await until(client, made.id, "retrying", "queued", "assigned")
             await until(client, made.id, "running")
-            assert [one.state for one in (await client.tasks(made.id)).attempts] == ["lost", "running"]
+            # given back by its agent, or rescued before that
+            first, second = (one.state for one in (await client.tasks(made.id)).attempts)
+            assert first in ("returned", "lost")
+            assert second == "running"
             await client.cancel(made.id)
             await until(client, made.id, "canceled")
         assert list(farm.media.iterdir()) == []

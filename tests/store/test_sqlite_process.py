@@ -99,6 +99,8 @@ async def test_nonsense_is_an_answer_and_the_next_call_is_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = SqliteStore(tmp_path / "queue.db")
+    await store.open()  # there are tables
+    await store.close()
     with monkeypatch.context() as patch:
         _with((sys.executable, "-c", _NONSENSE), patch)
         await store.open()

@@ -20,6 +20,7 @@ from ffrtmp.master.settings import MasterSettings
 from ffrtmp.protocol import agent
 from ffrtmp.store import sqlite
 from ffrtmp.testing import factories
+from ffrtmp.testing.simulator.master import SimCall
 
 from .conftest import Bench, NodeClient, Running, both_databases, run_master
 
@@ -74,7 +75,7 @@ async def test_a_removed_node_is_released_and_fails_no_submission(master: Runnin
 async def test_a_node_is_offline_after_its_own_interval(settings: MasterSettings) -> None:
     master = context.Master(settings, app.open_store(settings), api_key="")
     asked = agent.Register(name="a", incarnation="x", capabilities=Capabilities(), heartbeat_interval_seconds=3000)
-    new, _, _ = nodes._new_node(master, asked)
+    new, _, _ = nodes._new_node(SimCall(master, asked, headers=None, path=None), asked)
     assert new.heartbeat_interval_us == 3_000_000_000
 
 

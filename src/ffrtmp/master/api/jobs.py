@@ -72,7 +72,7 @@ def _filter(call: Call) -> tuple[interface.JobFilter, int | None, int]:
             elif name in kinds:
                 chosen[name] = kinds[name](value)
             elif name in ("scenario", "node"):
-                chosen[name] = value
+                chosen[name] = value or None
             elif name == "tag":
                 key, separator, wanted = value.partition(":")
                 if not separator:

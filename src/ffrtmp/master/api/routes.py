@@ -157,6 +157,7 @@ ROUTES: tuple[Route, ...] = (
         tag="jobs",
         answer=views.JobPage,
         query=_LIST,
+        problems=(404,),
         aliases=("/api/v1/jobs",),
     ),
     Route(

@@ -76,6 +76,7 @@ class Wire:
         answer: type[T],
         *,
         body: Any = None,
+        body_again: Any = None,  # noqa: ARG002 - for the next master, of which there is none
         timeout: float | None = None,
         as_node: bool = True,  # noqa: ARG002 - as `client.http.Http.call` has it
     ) -> T:
