@@ -64,7 +64,9 @@ class Watcher:
             look = 0
             while (live := self.live) or self.growing:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS)
+                    # not wait_for: in Python 3.11 it loses a cancellation (Ctrl-C) that comes together with what it waits for
+                    async with asyncio.timeout(_POLL_SECONDS):
+                        await self._woken.wait()
                 self._woken.clear()
                 stirred, self._stirred = self._stirred, set()
                 look += 1

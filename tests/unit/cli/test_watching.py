@@ -1,9 +1,13 @@
 """What is said while a job runs, where no terminal is."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
 import pytest
 
-from ffrtmp.cli import text
+from ffrtmp.cli import text, watch
 from ffrtmp.domain.job import Progress
+from ffrtmp.protocol import views
 
 
 def lines_of(told, label):
@@ -43,3 +47,32 @@ def test_no_percent_is_claimed_for_a_job_that_did_not_complete(run, master, view
     row = run("jobs", "status").out.splitlines()[1].split()
     assert row[:3] == ["17", state, "-"]
     assert "0%" not in run("jobs", "status", "17").out
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_an_interrupt_that_comes_with_an_event_is_not_lost(
+    view: Callable[..., views.JobView], turns: int
+) -> None:
+    class Client:
+        async def job(self, _: str, *, follow: bool) -> views.JobView:
+            return view(17, "running")
+
+        async def events(self) -> AsyncIterator[object]:
+            await asyncio.Event().wait()
+            yield  # type: ignore[misc]
+
+    watcher = watch.Watcher(Client(), ["17"], notice=print)  # type: ignore[arg-type]
+    shown = asyncio.Event()
+    following = asyncio.create_task(watch.wait(watcher, lambda _: shown.set()))
+    await shown.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    watcher.add(watcher.jobs[view(17).id])
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    following.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    ended = following.cancelled()
+    following.cancel()
+    assert ended
