@@ -19,7 +19,7 @@ from ffrtmp.testing.campaign.evidence import gather
 from ffrtmp.testing.campaign.history import History
 from ffrtmp.testing.deployment import LAUNCHER, Deployment, Layout, Seat
 from ffrtmp.testing.kills.points import Points, Requests, Stop
-from ffrtmp.testing.kills.scene import Scene
+from ffrtmp.testing.kills.scene import LOOK_SECONDS, PATIENCE_SECONDS, Scene
 from ffrtmp.testing.kills.transitions import TRANSITIONS, Transition
 from ffrtmp.testing.launcher import Point
 from ffrtmp.testing.proxy import Direction, Proxy
@@ -227,19 +227,24 @@ class _Matrix:
         return {"before send": "begin", "before commit": "before_commit", "after commit": "after_commit"}[cell.moment]
 
     async def _kill_agent(self, cell: Cell, scene: Scene, stop: Stop) -> None:
-        agent = self._agent(scene, stop)
+        agent = await self._agent(scene, stop)
         await agent.kill()
         stop.release(lost=not cell.transition.by_user)
         await self._farm.start_agent(agent)
         await scene.registered(agent)
 
-    def _agent(self, scene: Scene, stop: Stop) -> Seat:
+    async def _agent(self, scene: Scene, stop: Stop) -> Seat:
         """Whose call it is; a user's concerns the agent that has the job."""
         if stop.line is not None and stop.line is not self._farm.users:
             return next(agent for agent in self._farm.agents if agent.line is stop.line)
         if stop.node_id:
             return scene.seat(self._bystander.node_name(stop.node_id))
-        return scene.agent or scene.seat(self._bystander.agent_of(scene.job) or "")
+        if scene.agent is not None:
+            return scene.agent
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (name := self._bystander.agent_of(scene.job)) is None:
+                await asyncio.sleep(LOOK_SECONDS)  # it hears a little later who got the job
+        return scene.seat(name)
 
     async def _kill_master(self, stop: Stop) -> None:
         assert self._master.program is not None
