@@ -242,9 +242,10 @@ class _Matrix:
         if scene.agent is not None:
             return scene.agent
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (name := self._bystander.agent_of(scene.job)) is None:
+            while True:
+                if name := self._bystander.agent_of(scene.job):
+                    return scene.seat(name)
                 await asyncio.sleep(LOOK_SECONDS)  # it hears a little later who got the job
-        return scene.seat(name)
 
     async def _kill_master(self, stop: Stop) -> None:
         assert self._master.program is not None
