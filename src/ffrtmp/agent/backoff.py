@@ -35,14 +35,16 @@ class Backoff:
         """Seconds to wait; soon enough to try some times before a fence, never under what the master asked."""
         self._failures[call] += 1
         if call == TAKING_THE_NAME:
-            return self._rng.uniform(0.0, min(_LONGEST_TAKEN_SECONDS, 2.0 ** min(self._failures[call], 16)))
+            return self._draw(1.0, _LONGEST_TAKEN_SECONDS, self._failures[call])
         return self.delay(self._failures[call], retry_after, ttl)
 
     def delay(self, failures: int, retry_after: float | None, ttl: float) -> float:
-        ceiling = min(_LONGEST_SECONDS, ttl / 6, _FIRST_SECONDS * 2.0 ** min(failures, 16))
-        return self._rng.uniform(0.0, ceiling) + (retry_after or 0.0)
+        return self._draw(_FIRST_SECONDS, min(_LONGEST_SECONDS, ttl / 6), failures) + (retry_after or 0.0)
 
     def stale(self) -> float:
         """Two agents of one name would take the node from each other for ever: each time they wait longer."""
         self._failures["stale"] += 1
-        return self._rng.uniform(0.0, min(_LONGEST_STALE_SECONDS, 2.0 ** min(self._failures["stale"], 16)))
+        return self._draw(1.0, _LONGEST_STALE_SECONDS, self._failures["stale"])
+
+    def _draw(self, first: float, longest: float, failures: int) -> float:
+        return self._rng.uniform(0.0, min(longest, first * 2.0 ** min(failures, 16)))
