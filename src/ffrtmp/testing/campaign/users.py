@@ -9,6 +9,7 @@ from ffrtmp.client.client import Client
 from ffrtmp.domain import errors
 from ffrtmp.domain.states import JobState
 from ffrtmp.protocol import views
+from ffrtmp.testing import waiting
 from ffrtmp.testing.campaign.bystander import Bystander
 from ffrtmp.testing.campaign.history import History, is_terminal
 from ffrtmp.testing.campaign.plan import Plan, Wish, slow_wish, wish
@@ -128,9 +129,4 @@ class Users:
             self._history.note("failed", job=view.id, code=view.failure.code, message=view.failure.message)
 
     async def _answered(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Asks until there is an answer: a person with patience."""
-        while True:
-            try:
-                return await ask()
-            except errors.Unavailable:
-                await asyncio.sleep(_PAUSE_SECONDS)
+        return await waiting.answered(ask, _PAUSE_SECONDS)

@@ -11,7 +11,7 @@ import httpx
 from ffrtmp.client.client import Client
 from ffrtmp.domain import errors
 from ffrtmp.domain.states import JobState
-from ffrtmp.testing import programs
+from ffrtmp.testing import programs, waiting
 from ffrtmp.testing.campaign.bystander import Bystander
 from ffrtmp.testing.campaign.history import History
 from ffrtmp.testing.deployment import Deployment, Seat, cmdline
@@ -41,11 +41,7 @@ class Scene:
 
     async def answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Asks until there is an answer."""
-        while True:
-            try:
-                return await ask()
-            except errors.Unavailable:
-                await asyncio.sleep(LOOK_SECONDS)
+        return await waiting.answered(ask, LOOK_SECONDS)
 
     async def submit(self, clip: dict[str, Any] = TINY, *, upload: bool = False, **more: Any) -> None:
         """`upload`: its result goes into the artifact store, not into the media root."""
