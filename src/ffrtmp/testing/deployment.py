@@ -206,6 +206,21 @@ class Deployment:
         finally:
             connection.close()
 
+    async def node_name(self, node_id: str) -> str:
+        return await self._name(f"SELECT name FROM nodes WHERE id = '{node_id}'")  # noqa: S608 - ids are ours
+
+    async def holder(self, job_id: str) -> str:
+        """The name of the node that has this job."""
+        return await self._name(
+            "SELECT nodes.name FROM leases JOIN nodes ON nodes.id = leases.node_id"  # noqa: S608 - ids are ours
+            f" JOIN jobs ON jobs.seq = leases.job_seq WHERE jobs.id = '{job_id}'"
+        )
+
+    async def _name(self, sql: str) -> str:
+        found = await self.rows(sql)
+        assert found, f"no node has it: {sql}"
+        return str(found[0][0])
+
     def writer_pid(self, master: Seat) -> int | None:
         """The process that writes a master's SQLite file."""
         return next((pid for pid in programs.descendants(master.pid) if b"sqlite_process" in cmdline(pid)), None)

@@ -66,9 +66,6 @@ class Bystander:
         """So far."""
         return set(self._attempts[job])
 
-    def node_name(self, node_id: str) -> str:
-        return self._names[node_id]
-
     def agent_of(self, job: str) -> str | None:
         """The name of the agent that has an attempt of this job."""
         return next((self._names.get(node, node) for of, node in self._live.values() if of == job), None)

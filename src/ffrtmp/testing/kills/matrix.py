@@ -19,7 +19,7 @@ from ffrtmp.testing.campaign.evidence import gather
 from ffrtmp.testing.campaign.history import History
 from ffrtmp.testing.deployment import LAUNCHER, Deployment, Layout, Seat
 from ffrtmp.testing.kills.points import Points, Requests, Stop
-from ffrtmp.testing.kills.scene import LOOK_SECONDS, PATIENCE_SECONDS, Scene
+from ffrtmp.testing.kills.scene import Scene
 from ffrtmp.testing.kills.transitions import TRANSITIONS, Transition
 from ffrtmp.testing.launcher import Point
 from ffrtmp.testing.proxy import Direction, Proxy
@@ -234,18 +234,12 @@ class _Matrix:
         await scene.registered(agent)
 
     async def _agent(self, scene: Scene, stop: Stop) -> Seat:
-        """Whose call it is; a user's concerns the agent that has the job."""
+        """Whose call it is; a user's concerns the agent that has the job. The database says so: the master stands still."""
         if stop.line is not None and stop.line is not self._farm.users:
             return next(agent for agent in self._farm.agents if agent.line is stop.line)
         if stop.node_id:
-            return scene.seat(self._bystander.node_name(stop.node_id))
-        if scene.agent is not None:
-            return scene.agent
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                if name := self._bystander.agent_of(scene.job):
-                    return scene.seat(name)
-                await asyncio.sleep(LOOK_SECONDS)  # it hears a little later who got the job
+            return scene.seat(await self._farm.node_name(stop.node_id))
+        return scene.agent or scene.seat(await self._farm.holder(scene.job))
 
     async def _kill_master(self, stop: Stop) -> None:
         assert self._master.program is not None
