@@ -14,7 +14,9 @@ _CELLS = (
     "complete / before send / agent",
     "complete / before commit / database",
     "complete / after commit / master",
+    "fail / after commit / master",
     "cancel / after commit / database",
+    "remove a node / after commit / database",
     "promote / before commit / master",
 )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from ffrtmp.domain.errors import Code
 from ffrtmp.domain.states import JOB_TERMINAL, JobState
 from ffrtmp.testing.renames import Renamed
 
@@ -81,6 +82,7 @@ class History:
         self.acknowledged: dict[str, set[str]] = {}  #: idempotency key → job ids that were answered
         self.outputs: dict[str, str] = {}  #: job → its file in the media root, "" for the artifact store
         self.canceled: dict[str, float] = {}  #: job → when the cancel was acknowledged, seconds since the epoch
+        self.doomed: dict[str, Code] = {}  #: job → the code that it was made to fail with
         self.told: dict[str, set[str]] = {}  #: job → the terminal states that its user read
         self.moves: dict[str, list[Move]] = {}
         self.finished = 0  #: jobs that are over

@@ -130,11 +130,12 @@ def published_once(evidence: Evidence) -> Iterator[str]:
 
 
 def fails_over_faults_alone(evidence: Evidence) -> Iterator[str]:
-    """G3, G7: media are good and outputs free: no job fails over a file that it published itself, or over a mistake of ours;
-    as poison only after three of its attempts were taken down by kill -9 of their agent or FFmpeg."""
+    """G3, G7: media are good and outputs free, but for jobs that are meant to fail: no other fails over a file that it published
+    itself, or over a mistake of ours; as poison only after three of its attempts were taken down by kill -9 of their agent or
+    FFmpeg."""
     for job, view in evidence.jobs.items():
         failure = view.failure if view.state == JobState.FAILED else None
-        if failure is None:
+        if failure is None or failure.code == evidence.history.doomed.get(job):
             continue
         if failure.code == Code.POISON:
             struck = len(evidence.history.struck(job))

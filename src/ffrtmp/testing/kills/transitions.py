@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ffrtmp.domain import errors
+from ffrtmp.domain.errors import Code
 from ffrtmp.domain.states import JobState
 from ffrtmp.testing.kills.scene import LOOK_SECONDS, PATIENCE_SECONDS, Scene
 
@@ -84,6 +85,12 @@ async def _undrained(scene: Scene) -> None:
     await scene.drain(on=False)
 
 
+async def _set_gone(scene: Scene) -> None:
+    await _set_node(scene)
+    assert scene.agent is not None
+    await scene.agent.stop()
+
+
 async def _remove(scene: Scene) -> None:
     assert scene.agent is not None
     name = scene.agent.name
@@ -92,7 +99,8 @@ async def _remove(scene: Scene) -> None:
 
 
 async def _removed(scene: Scene) -> None:
-    """Its agent lives, and registers again by itself."""
+    """Its name is free: an agent joins with it, and runs what is submitted then."""
+    await _register(scene)
     await _undrained(scene)
 
 
@@ -119,6 +127,7 @@ async def _start(scene: Scene) -> None:
 
 async def _fail(scene: Scene) -> None:
     await scene.submit(input="missing.mp4")
+    scene.history.doomed[scene.job] = Code.INPUT_MISSING
 
 
 async def _failed(scene: Scene) -> None:
@@ -183,7 +192,7 @@ async def _resumed(scene: Scene) -> None:
 
 
 async def _set_failed(scene: Scene) -> None:
-    await scene.submit(input="missing.mp4")
+    await _fail(scene)
     await scene.state(JobState.FAILED)
 
 
@@ -194,6 +203,7 @@ async def _retry(scene: Scene) -> None:
     for answer in (first, again):
         scene.history.acknowledge(key, answer.job_id)
     scene.job = first.job_id
+    scene.history.doomed[scene.job] = Code.INPUT_MISSING
 
 
 async def _rescue(scene: Scene) -> None:
@@ -335,10 +345,11 @@ TRANSITIONS: tuple[Transition, ...] = (
         name="remove a node",
         kind="RemoveNode",
         request=b"DELETE /nodes/",
-        before=_set_node,
+        before=_set_gone,
         do=_remove,
         after=_removed,
         by_user=True,
+        without_agent="a node is removed when its agent is gone",
     ),
     Transition(
         name="rescue",
