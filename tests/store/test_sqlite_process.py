@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,6 +15,7 @@ from ffrtmp.domain import errors
 from ffrtmp.store import interface, sqlite, sqlite_guard, sqlite_writer
 from ffrtmp.store.interface import JobFilter
 from ffrtmp.store.sqlite import SqliteStore
+from ffrtmp.store.sqlite_child import Child
 from ffrtmp.store.sqlite_writer import Writer
 from ffrtmp.testing import factories
 from ffrtmp.testing.world import World
@@ -39,14 +41,27 @@ def _children() -> list[psutil.Process]:
     return [one for one in psutil.Process().children() if "sqlite_process" in " ".join(one.cmdline())]
 
 
-async def test_a_writer_that_dies_is_replaced(tmp_path: Path) -> None:
+def _asked(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when a process has been handed a batch: one that ends sooner is replaced and nobody hears of it."""
+    event, ask = asyncio.Event(), Child.ask
+
+    async def noted(self: Child, message: bytes) -> Any:
+        event.set()
+        return await ask(self, message)
+
+    monkeypatch.setattr(Child, "ask", noted)
+    return event
+
+
+async def test_a_writer_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = SqliteStore(tmp_path / "queue.db")
     await store.open()
     first = await World(store).submit()
     assert store.writer_pid is not None
     os.kill(store.writer_pid, signal.SIGSTOP)
+    handed_over = _asked(monkeypatch)
     asked = [asyncio.create_task(store.submit(factories.a_job())) for _ in range(3)]
-    await asyncio.sleep(0)
+    await handed_over.wait()
     os.kill(store.writer_pid, signal.SIGKILL)
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert any(isinstance(answer, errors.Unavailable) and "writes the database" in answer.message for answer in answers)
