@@ -11,10 +11,10 @@ import msgspec
 from ffrtmp.agent import capabilities, shell
 from ffrtmp.agent.backoff import worth_a_line
 from ffrtmp.agent.inspector import Inspector
+from ffrtmp.agent.kit import Kit
 from ffrtmp.agent.monitor import Monitor
 from ffrtmp.agent.moves import Config
 from ffrtmp.agent.settings import AgentSettings, cores
-from ffrtmp.agent.task import Kit
 from ffrtmp.agent.workdir import WorkDir
 from ffrtmp.client import http
 from ffrtmp.client.client import Client

@@ -10,9 +10,10 @@ import msgspec
 
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.executor import Executor
+from ffrtmp.agent.kit import Kit
 from ffrtmp.agent.moves import Config
 from ffrtmp.agent.session import Session
-from ffrtmp.agent.task import Kit, Task
+from ffrtmp.agent.task import Task
 from ffrtmp.client.client import Client
 from ffrtmp.domain.job import Grant
 from ffrtmp.protocol import agent

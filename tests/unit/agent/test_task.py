@@ -12,9 +12,12 @@ import msgspec
 import pytest
 from tests.unit.agent import simulated
 
+from ffrtmp.agent import encode
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.inspector import Inspector
-from ffrtmp.agent.task import Kit, Task, describe
+from ffrtmp.agent.kit import Kit
+from ffrtmp.agent.source import describe
+from ffrtmp.agent.task import Task
 from ffrtmp.agent.workdir import WorkDir
 from ffrtmp.domain import errors
 from ffrtmp.domain.command import Command
@@ -235,13 +238,13 @@ async def test_a_file_that_grew_too_large_between_two_looks(bench: Bench) -> Non
 
 
 async def test_an_input_that_is_written_to_meanwhile(bench: Bench, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Task._encode
+    whole = encode.run_all
 
-    async def encode(*args: object) -> None:
+    async def and_more(*args: object) -> None:
         await whole(*args)  # type: ignore[arg-type]
         await asyncio.to_thread(clip.write_bytes, content(clip) + b"more")
 
-    monkeypatch.setattr(Task, "_encode", encode)
+    monkeypatch.setattr(encode, "run_all", and_more)
     ended = await bench.run(of_file())
     assert ended.failure is not None
     assert (ended.failure.code, ended.failure.retriable) == (Code.INPUT_INVALID, True)
@@ -271,8 +274,8 @@ LONG = msgspec.structs.replace(SMALL, duration=3600.0)
 async def test_a_kill_ends_everything(bench: Bench, now: bool) -> None:
     task = bench.start(of_file(LONG, input=LONG.input, duration=3600.0))
     await bench.until(m.TaskProgress)
-    assert task._child is not None
-    pid = task._child.pid
+    assert task.attempt.child is not None
+    pid = task.attempt.child.pid
     task.kill(now=now)
     task.kill(now=True)
     await task.wait()
@@ -295,8 +298,8 @@ async def test_a_pause_stops_the_process_and_a_resume_lets_it_end(bench: Bench) 
     task = bench.start(msgspec.structs.replace(SMALL, duration=20.0))
     await bench.until(m.TaskStarted)
     task.pause()
-    assert task._child is not None
-    assert task._child.paused
+    assert task.attempt.child is not None
+    assert task.attempt.child.paused
     task.resume()
     await task.wait()
     assert bench.end().failure is None
@@ -363,7 +366,7 @@ async def test_what_another_users_agent_published_is_replaced_by_a_copy(
     monkeypatch.setattr(os, "utime", forbidden)
     bench.told.clear()
     task = bench.start(of_file(), prior_publications=[made], number=2)
-    task._may_publish = may
+    task.attempt.may_publish = may
     await task.wait()
     again = bench.end()
     if after == "another file is there":

@@ -51,14 +51,14 @@ class PretendedTask(Task):
 
     async def _run(self) -> tuple[Result | None, Failure | None]:
         try:
-            self._tell(m.TaskStarted(self.id))
-            self._tell(m.TaskProgress(self.id, Progress(percent=0.0, phase="encode")))
+            self.attempt.tell(m.TaskStarted(self.id))
+            self.attempt.tell(m.TaskProgress(self.id, Progress(percent=0.0, phase="encode")))
             await asyncio.sleep(self._seconds)
-            name = self._spec.output or ""
+            name = self.attempt.spec.output or ""
             made = OutputFile(name=name, size_bytes=1, sha256=_SHA256, path=f"/media/{name}")
-            self._tell(m.PublishAsked(self.id, [made]))
-            await self._allowed.wait()
-            if not self._may_publish(self.id):
+            self.attempt.tell(m.PublishAsked(self.id, [made]))
+            await self.attempt.allowed.wait()
+            if not self.attempt.may_publish(self.id):
                 return None, None
             await self._shell.put_log(self.id, "pretended\n")
         except asyncio.CancelledError:

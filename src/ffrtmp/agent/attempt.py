@@ -1,0 +1,132 @@
+"""What the parts of one attempt share: its spec, its log, what it has made so far, and whether it may go on."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ffrtmp.agent import messages as m
+from ffrtmp.agent.kit import Kit
+from ffrtmp.agent.log import AttemptLog
+from ffrtmp.domain import errors
+from ffrtmp.domain.command import Command
+from ffrtmp.domain.job import Grant, OutputFile, Progress, Result
+from ffrtmp.media.progress import ALMOST
+from ffrtmp.process import run
+from ffrtmp.runtime.threads import ended
+from ffrtmp.telemetry import logs
+
+_log = logs.get("task")
+_LOG_SECONDS = 5.0
+
+
+class Attempt:
+    """`tell` hands events to the session, `may_publish` is asked from another thread just before the rename."""
+
+    def __init__(
+        self, grant: Grant, kit: Kit, *, tell: Callable[[m.Event], None], may_publish: Callable[[str], bool]
+    ) -> None:
+        self.grant = grant
+        self.spec = grant.spec
+        self.kit = kit
+        self.tell = tell
+        self.may_publish = may_publish
+        self.granted_at = time.monotonic()
+        self.running = asyncio.Event()  #: cleared while paused
+        self.running.set()
+        self.allowed = asyncio.Event()  #: to publish
+        self.stopped = threading.Event()  #: for threads that read for long
+        self.silent = False  #: lost: not even its log is sent
+        self.log = AttemptLog()
+        self.made = Result()
+        self.metrics: dict[str, Any] = {}
+        self.child: run.Child | None = None
+        self._percent: float | None = None
+
+    @property
+    def id(self) -> str:
+        return self.grant.attempt_id
+
+    # what the session asks for
+
+    def kill(self, *, now: bool) -> None:
+        if now:
+            self.silent = True
+            if self.child is not None:
+                self.child.kill()
+        self.stopped.set()
+
+    def pause(self) -> None:
+        self.running.clear()
+        if self.child is not None:
+            self.child.pause()
+
+    def resume(self) -> None:
+        self.running.set()
+        if self.child is not None:
+            self.child.resume()
+
+    # what it does
+
+    def note_made(self, **found: Any) -> None:
+        """Fields of the result, as they become known."""
+        self.made = msgspec.structs.replace(self.made, **found)
+
+    async def run(self, command: Command, on_line: Callable[[str, run.Child], None]) -> run.Outcome:
+        """A child process from its start to its end, in step with pauses; being cancelled ends it first."""
+        await self.running.wait()
+        self.log.command(command.argv)
+        child = self.child = await run.start(
+            command, on_line=lambda line: on_line(line, child), sandbox=self.kit.sandbox
+        )
+        if "dispatch_seconds" not in self.metrics:
+            self.metrics["dispatch_seconds"] = round(time.monotonic() - self.granted_at, 4)
+            self.tell(m.TaskStarted(self.id))
+        if not self.running.is_set():
+            child.pause()
+        try:
+            outcome = await child.wait()
+        except BaseException:
+            if self.silent:
+                child.kill()
+            stopping = asyncio.ensure_future(child.stop())
+            await ended(stopping)
+            self.log.outcome(command.name, stopping.result())
+            raise
+        finally:
+            self.child = None
+        self.log.outcome(command.name, outcome)
+        return outcome
+
+    # what is told
+
+    def result(self, *outputs: OutputFile) -> Result:
+        return msgspec.structs.replace(self.made, outputs=list(outputs), metrics=self.metrics)
+
+    def progress(self, found: Progress) -> None:
+        self._percent = found.percent
+        self.tell(m.TaskProgress(self.id, found))
+
+    def phase(self, phase: str) -> None:
+        self.tell(m.TaskProgress(self.id, Progress(percent=None if self._percent is None else ALMOST, phase=phase)))
+
+    def moved(self, phase: str) -> Callable[[int, int], None]:
+        """Progress of a transfer: as percent while nothing is encoded, else as its phase only."""
+
+        def moved(done: int, size: int) -> None:
+            percent = ALMOST if phase == "publish" else 0.0
+            self.tell(
+                m.TaskProgress(self.id, Progress(percent=percent, phase=f"{phase} {100 * done // max(size, 1)}%"))
+            )
+
+        return moved
+
+    async def send_log(self) -> None:
+        try:
+            async with asyncio.timeout(_LOG_SECONDS):
+                await self.kit.master.put_log(self.id, self.log.text())
+        except (errors.FfrtmpError, TimeoutError) as error:
+            _log.warning("the attempt's log could not be sent", attempt_id=self.id, why=str(error))

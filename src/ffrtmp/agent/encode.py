@@ -1,0 +1,111 @@
+"""A task of kind `encode`: input → commands → verification → publication."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
+
+from ffrtmp.agent import messages as m
+from ffrtmp.agent import source, verification
+from ffrtmp.agent.attempt import Attempt
+from ffrtmp.agent.publication import Publication
+from ffrtmp.domain.command import Command
+from ffrtmp.domain.errors import Code, TaskError
+from ffrtmp.domain.job import Result
+from ffrtmp.domain.spec import Engine
+from ffrtmp.media import codecs, failures, ffmpeg, verify
+from ffrtmp.media.progress import FfmpegProgress, SignsOfLife
+from ffrtmp.process import run
+from ffrtmp.runtime.threads import in_thread
+from ffrtmp.transfer import local
+
+
+async def encode(attempt: Attempt) -> Result:
+    """Raises TaskError, Dropped, OSError."""
+    kit = attempt.kit
+    named = attempt.spec.requires.engine is Engine.FFMPEG
+    why = "named by the job" if named else "auto: files and generated clips are for ffmpeg"
+    attempt.note_made(engine=Engine.FFMPEG, engine_reason=why)
+    scratch = await asyncio.to_thread(kit.work.scratch, attempt.id)
+    publication = await Publication.resolve(attempt)
+    output = publication.output
+    path = await source.fetched(attempt, scratch)
+    if path is not None and output is not None:
+        await in_thread(local.refuse_same_file, path, output)
+    found = None if path is None else await source.inspect(attempt, path)
+    inspection = None if found is None else found.inspection
+    expectation = verify.expect(attempt.spec, inspection)
+    if (adoptable := await publication.made_before()) is not None:
+        attempt.log.note(f"{output} was published by an earlier attempt of this task; it is not encoded again")
+        attempt.tell(m.TaskStarted(attempt.id))
+        await verification.judge(attempt, adoptable.copy or Path(adoptable.file.path or ""), expectation)
+        return await publication.adopt(adoptable)
+    encoder, why = codecs.choose(attempt.spec, kit.encoders)
+    attempt.log.note(f"engine: ffmpeg {kit.tools.version} ({attempt.made.engine_reason})")
+    attempt.log.note(f"encoder: {encoder} ({why})")
+    attempt.note_made(encoder=encoder)
+    made = scratch / f"output.{attempt.spec.container}"
+    if output is not None:
+        made = await asyncio.to_thread(kit.work.stage, output, attempt.id)
+    commands = ffmpeg.build(
+        attempt.spec,
+        inspection,
+        tools=kit.tools,
+        input_path=path,
+        output_path=made,
+        scratch=scratch,
+        encoder=encoder,
+        threads=kit.threads,
+    )
+    await run_all(
+        attempt, commands, FfmpegProgress(expectation.frames, expectation.video_seconds, passes=len(commands))
+    )
+    await _check_size(attempt, made)
+    if found is not None:
+        await found.check_unchanged()
+    return await publication.publish(made, await verification.verified(attempt, made, expectation))
+
+
+async def run_all(attempt: Attempt, commands: list[Command], progress: FfmpegProgress) -> None:
+    """One command after another, within the attempt's time. Raises TaskError."""
+    wall = cpu = 0.0
+    before = time.monotonic() - attempt.granted_at  # the limit is the attempt's, its input's fetching included
+    for command in commands:
+        limit = command.limits.wall_seconds
+        if limit is not None:
+            limits = msgspec.structs.replace(command.limits, wall_seconds=max(limit - before - wall, 0.1))
+            command = msgspec.structs.replace(command, limits=limits)
+        outcome = await _run(attempt, command, progress)
+        wall, cpu = wall + outcome.wall_seconds, cpu + outcome.cpu_seconds
+        attempt.note_made(command=list(command.argv), wall_seconds=round(wall, 3), cpu_seconds=round(cpu, 3))
+        failure = failures.from_outcome(
+            outcome.ended.value,
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            log=outcome.log,
+            wall_seconds=outcome.wall_seconds,
+            name=command.name,
+        )
+        if failure is not None:
+            raise TaskError(failure.code, failure.message, retriable=failure.retriable)
+
+
+async def _run(attempt: Attempt, command: Command, progress: FfmpegProgress) -> run.Outcome:
+    signs = SignsOfLife(command.limits.stall_seconds)
+
+    def on_line(line: str, child: run.Child) -> None:
+        if (found := progress.feed(line)) is not None:
+            if signs.shows(found, time.monotonic()):
+                child.alive()
+            attempt.progress(found)
+
+    return await attempt.run(command, on_line)
+
+
+async def _check_size(attempt: Attempt, made: Path) -> None:
+    """What the watch over the encode can miss: it looks at the disk once a second."""
+    most = attempt.spec.limits.max_disk_bytes
+    size = (await in_thread(made.stat)).st_size
+    if most is not None and size > most:
+        raise TaskError(Code.DISK_LIMIT, f"The output has {size} bytes, more than the job's {most}")

@@ -1,0 +1,113 @@
+"""How the verified output becomes the job's result: into the artifact store, or by a rename that the master has allowed."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+import msgspec
+
+from ffrtmp.agent import messages as m
+from ffrtmp.agent.attempt import Attempt
+from ffrtmp.domain.errors import Code, TaskError
+from ffrtmp.domain.job import OutputFile, Result
+from ffrtmp.runtime.threads import ended, in_thread
+from ffrtmp.transfer import local
+
+
+class Dropped(Exception):
+    """Its lease ended before it could be published."""
+
+
+class Adoptable(msgspec.Struct, frozen=True):
+    """What an earlier attempt of the task published; `copy` of it where it is another user's."""
+
+    file: OutputFile
+    copy: Path | None
+
+
+class Publication:
+    """`output`: where it goes on this node; None: into the artifact store."""
+
+    def __init__(self, attempt: Attempt, output: Path | None) -> None:
+        self._attempt = attempt
+        self.output = output
+        self._instead_of: local.Identity | None = None  # what the output replaces, if it is to replace only that
+
+    @classmethod
+    async def resolve(cls, attempt: Attempt) -> "Publication":
+        """Raises TaskError: output_forbidden, output_exists, …"""
+        return cls(attempt, await in_thread(_output_path, attempt))
+
+    async def made_before(self) -> Adoptable | None:
+        """What an earlier attempt renamed into place before it could say so, if that is still there, byte for byte.
+        Raises TaskError(output_exists) for any other file that may not be replaced."""
+        if self.output is None:
+            return None
+        return await in_thread(self._published_before, self.output, self._attempt.stopped)
+
+    def _published_before(self, output: Path, stop: threading.Event) -> Adoptable | None:
+        attempt = self._attempt
+        found: Adoptable | None = None
+        for prior in attempt.grant.prior_publications:
+            try:
+                if prior.path == str(output) and local.adopt(output, prior.size_bytes, prior.sha256, stop):
+                    found = Adoptable(prior, None)
+            except PermissionError:
+                copy = attempt.kit.work.stage(output, attempt.id)
+                copy.unlink(missing_ok=True)
+                self._instead_of = local.copy_of(output, copy, prior.sha256, stop)
+                found = Adoptable(prior, copy) if self._instead_of is not None else found
+        if found is None and not attempt.spec.overwrite and output.exists():
+            raise TaskError(Code.OUTPUT_EXISTS, f"The output {output} exists already.")
+        return found
+
+    async def adopt(self, found: Adoptable) -> Result:
+        """It has been looked at once more: report it."""
+        attempt = self._attempt
+        if found.copy is not None:
+            return await self.publish(found.copy, found.file.sha256)
+        attempt.tell(m.PublishAsked(attempt.id, [found.file]))
+        await attempt.allowed.wait()
+        await attempt.send_log()
+        return attempt.result(found.file)
+
+    async def publish(self, made: Path, sha256: str) -> Result:
+        attempt, output = self._attempt, self.output
+        await attempt.running.wait()
+        attempt.phase("publish")
+        logging = asyncio.create_task(attempt.send_log())
+        try:
+            size = (await asyncio.to_thread(made.stat)).st_size
+            attempt.metrics["bytes_written"] = size
+            file = OutputFile(name=attempt.spec.output_name, size_bytes=size, sha256=sha256)
+            if output is None:
+                upload_id = await attempt.kit.master.store(made, file.name, sha256, attempt.moved("publish"))
+                file = msgspec.structs.replace(file, upload_id=upload_id)
+            else:
+                file = msgspec.structs.replace(file, name=output.name, path=str(output))
+                await self._rename(made, output, file)
+        finally:
+            await ended(logging)
+        return attempt.result(file)
+
+    async def _rename(self, made: Path, output: Path, file: OutputFile) -> None:
+        attempt = self._attempt
+        # before the question: what takes long must not lie between a yes and the rename, which looks at nothing but its own clock
+        await in_thread(local.make_durable, made, output)
+        attempt.tell(m.PublishAsked(attempt.id, [file]))
+        await attempt.allowed.wait()
+        may, overwrite, instead_of = attempt.may_publish, attempt.spec.overwrite, self._instead_of
+        published = await in_thread(
+            lambda: local.publish(made, output, overwrite=overwrite, may=lambda: may(attempt.id), instead_of=instead_of)
+        )
+        if not published:
+            raise Dropped
+
+
+def _output_path(attempt: Attempt) -> Path | None:
+    spec = attempt.spec
+    if spec.output is None:
+        return None
+    # what an earlier attempt of this task put there is ours; `made_before` makes sure that it is that
+    ours = any(prior.path is not None for prior in attempt.grant.prior_publications)
+    return local.resolve_output(spec.output, attempt.kit.roots, overwrite=spec.overwrite or ours)

@@ -1,0 +1,107 @@
+"""The input of an attempt: fetched, found, looked into, and seen to have stayed as it was."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from ffrtmp.agent.attempt import Attempt
+from ffrtmp.domain import errors
+from ffrtmp.domain.errors import Code, TaskError
+from ffrtmp.domain.spec import InputKind
+from ffrtmp.media.inspection import Inspection
+from ffrtmp.runtime.threads import in_thread
+from ffrtmp.transfer import local
+
+#: looking into a file may always take so long, and longer where the file is large or was slow to make
+INSPECT_SECONDS = 600.0
+_SLOWEST_DISK_BYTES_PER_SECOND = 10_000_000
+
+
+class Source(msgspec.Struct, frozen=True):
+    path: Path
+    inspection: Inspection
+    state: "State | None"
+
+    async def check_unchanged(self) -> None:
+        """Raises TaskError(input_invalid), to be tried again, when somebody wrote to it meanwhile."""
+        after = await in_thread(state, self.path)
+        if self.state is not None and after is not None and after.inode == self.state.inode and after != self.state:
+            raise TaskError(
+                Code.INPUT_INVALID, f"The input {self.path} was written to while it was read", retriable=True
+            )
+
+
+class State(msgspec.Struct, frozen=True):
+    """What changes when a file is written to. A file that was replaced by another (a new inode) was read to its end as it was."""
+
+    inode: int
+    size_bytes: int
+    written_ns: int
+
+
+def state(path: Path) -> State | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return State(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+async def fetched(attempt: Attempt, scratch: Path) -> Path | None:
+    """Where the input is; None: it is generated. Raises TaskError: input_missing, timed_out, …"""
+    limit = attempt.spec.limits.timeout_seconds
+    try:
+        async with asyncio.timeout(limit):
+            return await _path(attempt, scratch)
+    except TimeoutError:
+        raise TaskError(Code.TIMED_OUT, f"Fetching the input took longer than the job's {limit:g} s.") from None
+
+
+async def _path(attempt: Attempt, scratch: Path) -> Path | None:
+    given = attempt.spec.input
+    if given.kind is InputKind.GENERATE:
+        attempt.log.note("input: generated")
+        return None
+    if given.kind is InputKind.UPLOAD:
+        dest = scratch / "input"
+        try:
+            name = await attempt.kit.master.fetch(given.upload_id or "", dest, attempt.moved("fetch"))
+        except errors.NotFound as error:
+            raise TaskError(Code.INPUT_MISSING, f"The upload {given.upload_id} is not there any more.") from error
+        attempt.spec = msgspec.structs.replace(attempt.spec, input=msgspec.structs.replace(given, name=name))
+        attempt.log.note(f"input: {name}, fetched from the artifact store")
+        return dest
+    return await in_thread(local.resolve_input, given.path or "", attempt.kit.roots)
+
+
+async def inspect(attempt: Attempt, path: Path) -> Source:
+    """Raises TaskError with the code that says what is wrong with the file."""
+    before = await in_thread(state, path)
+    began = time.monotonic()
+    size = (await asyncio.to_thread(path.stat)).st_size
+    found = await attempt.kit.inspector.inspect(
+        path,
+        start=attempt.spec.start,
+        duration=attempt.spec.duration,
+        timeout_seconds=max(INSPECT_SECONDS, size / _SLOWEST_DISK_BYTES_PER_SECOND),
+    )
+    attempt.metrics["inspect_seconds"] = round(time.monotonic() - began, 4)
+    attempt.metrics["bytes_read"] = found.size_bytes
+    attempt.log.note(f"input: {path} ({describe(found)})")
+    return Source(path, found, before)
+
+
+def describe(found: Inspection) -> str:
+    """`mov,mp4…: h264 1280x720 25 fps, 132 frames, 5.28 s; aac 48000 Hz 6 ch`"""
+    parts = []
+    if video := found.main_video:
+        width, height = video.display_size
+        rate = f", {float(video.frame_rate):.5g} fps" if video.frame_rate else ""
+        length = f", {video.duration_seconds:.3f} s" if video.duration_seconds else ""
+        parts.append(f"{video.codec} {width}x{height} {video.pixel_format}{rate}, {video.frames} frames{length}")
+    if audio := found.main_audio:
+        parts.append(f"{audio.codec} {audio.sample_rate} Hz {audio.channels} ch")
+    return f"{found.container.partition(',')[0]}: " + "; ".join(parts or ["no streams"])

@@ -1,0 +1,70 @@
+"""The verdict over an attempt's output: it is looked into while it is hashed."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
+
+from ffrtmp.agent.attempt import Attempt
+from ffrtmp.agent.source import INSPECT_SECONDS, describe
+from ffrtmp.domain.errors import Code, TaskError
+from ffrtmp.domain.job import Verdict
+from ffrtmp.domain.spec import VerifyLevel
+from ffrtmp.media import verify
+from ffrtmp.runtime.threads import ended, in_thread
+from ffrtmp.transfer import local
+
+_UNREADABLE = frozenset({Code.INPUT_MISSING, Code.INPUT_INVALID, Code.INPUT_TRUNCATED, Code.NO_VIDEO_STREAM})
+_SLOWEST_DECODE = 4.0  #: times as long as the encode took, or as the video lasts
+
+
+async def verified(attempt: Attempt, made: Path, expectation: verify.Expectation) -> str:
+    """The file's SHA-256. Raises TaskError(output_invalid)."""
+    await attempt.running.wait()
+    attempt.phase("verify")
+    hashing = asyncio.create_task(in_thread(local.sha256_file, made, attempt.stopped))
+    try:
+        await judge(attempt, made, expectation)
+    except BaseException:
+        attempt.stopped.set()
+        raise
+    finally:
+        await ended(hashing)
+    return hashing.result()
+
+
+async def judge(attempt: Attempt, made: Path, expectation: verify.Expectation) -> None:
+    """Raises TaskError(output_invalid)."""
+    if attempt.spec.verify is VerifyLevel.NONE:
+        return
+    began = time.monotonic()
+    wall = attempt.made.wall_seconds
+    longest = max(expectation.video_seconds or 0.0, wall or 0.0)
+    try:
+        found = await attempt.kit.inspector.inspect(
+            made,
+            decode=True,
+            rate=expectation.steady,
+            threads=attempt.kit.inspect_threads,
+            timeout_seconds=max(INSPECT_SECONDS, _SLOWEST_DECODE * longest),
+        )
+    except TaskError as error:
+        if error.failure.code in _UNREADABLE:
+            # the inspector does not know whose file it looks into: it calls every file an input
+            raise TaskError(Code.OUTPUT_INVALID, f"The output cannot be read: {error.failure.message}") from error
+        raise
+    verdict: Verdict = verify.judge(expectation, attempt.spec, found)
+    verdict = msgspec.structs.replace(verdict, seconds=round(time.monotonic() - began, 4))
+    attempt.metrics["verify_cpu_seconds"] = round(found.cpu_seconds, 4)
+    video = found.main_video
+    length = video.duration_seconds if video else None
+    attempt.note_made(
+        verdict=verdict,
+        frames=video.frames if video else None,
+        speed=round(length / wall, 3) if length and wall else None,
+    )
+    attempt.log.note(f"output: {describe(found)}")
+    if not verdict.passed:
+        raise TaskError(Code.OUTPUT_INVALID, "The output is not what was asked: " + "; ".join(verdict.problems))
+    attempt.log.note(f"verified ({verdict.level}) in {verdict.seconds:.2f} s")
