@@ -1,0 +1,50 @@
+"""Codec and container: what was named, else what follows from the other."""
+
+import os
+
+from ffrtmp.domain import codecs, spec
+from ffrtmp.planning import scenarios
+from ffrtmp.planning.faults import Faults
+from ffrtmp.protocol import bodies
+
+
+def choose(
+    given: bodies.ParametersBody,
+    scenario: scenarios.Scenario | None,
+    output: str | None,
+    faults: Faults,
+    *,
+    named: bool,
+) -> tuple[spec.Codec | None, spec.Container | None, list[str]]:
+    """Codec and container: what was named, else what follows from the other."""
+    decisions: list[str] = []
+    codec = given.codec or (scenario.codec if scenario else None)
+    container = given.container
+    if output is not None:
+        extension = os.path.splitext(output)[1].lower()
+        implied = spec.EXTENSIONS.get(extension)
+        if container is None:
+            container = implied
+            if implied is None:
+                known = ", ".join(spec.EXTENSIONS)
+                faults.add("output", f"{output!r} has no known extension; use one of {known}, or set container")
+                return codec, None, decisions
+            decisions.append(f"container: {implied}, from the extension of the output")
+        elif implied not in (None, container):
+            faults.add("container", f"{container} does not go with the output's extension {extension}")
+    if codec is None:
+        if not named:
+            faults.add("codec", "is missing; give a codec (h264, h265, vp8, vp9, av1) or a scenario", "missing_field")
+        return None, container, decisions
+    if container is None:
+        container = codecs.RULES[codec].container
+        decisions.append(f"container: {container}, the usual one for {codec}")
+    if codec not in spec.CONTAINER_VIDEO[container]:
+        able = ", ".join(name for name, taken in spec.CONTAINER_VIDEO.items() if codec in taken)
+        usual = codecs.RULES[codec].container
+        faults.add(
+            "output" if given.container is None else "container",  # what named it
+            f"{container} cannot hold {codec}; it goes into {able} (nearest that works: {codec} in {usual})",
+            "unsupported_combination",
+        )
+    return codec, container, decisions

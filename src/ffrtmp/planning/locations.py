@@ -1,0 +1,41 @@
+"""Where a job's input is, and where its output goes."""
+
+import posixpath
+
+from ffrtmp.domain import spec
+from ffrtmp.planning import unsupported
+from ffrtmp.planning.faults import Faults
+from ffrtmp.protocol import bodies
+
+_GENERATE = frozenset({"generate", "generate://"})
+
+
+def _local(location: str, field: str, faults: Faults) -> str | None:
+    if scheme := unsupported.scheme(location):
+        faults.add(field, f"{scheme}:// is not supported yet; give a path on the node", unsupported.CODE)
+        return None
+    path = location.removeprefix("file://")
+    if ".." in path.split("/"):
+        faults.add(field, f"{location!r} has a `..` in it; give the path without it", "forbidden_path")
+    elif path.startswith("-"):
+        faults.add(field, f"{location!r} begins with `-` like an option; write ./{path}", "forbidden_path")
+    elif path.endswith("/") or not posixpath.basename(path):
+        faults.add(field, f"{location!r} names a directory; give a file")
+    else:
+        return path
+    return None
+
+
+def source(given: bodies.ParametersBody, faults: Faults) -> spec.Input:
+    if given.input is None or given.input in _GENERATE:
+        return spec.Input(kind=spec.InputKind.GENERATE)
+    if given.input.startswith("upload:"):
+        upload_id = given.input.removeprefix("upload:")
+        if not upload_id.replace("-", "").isalnum():
+            faults.add("input", f"{given.input!r} is not an upload; write upload:ID with the id of a finished upload")
+        return spec.Input(kind=spec.InputKind.UPLOAD, upload_id=upload_id)
+    return spec.Input(kind=spec.InputKind.FILE, path=_local(given.input, "input", faults))
+
+
+def output(given: bodies.ParametersBody, faults: Faults) -> str | None:
+    return None if given.output is None else _local(given.output, "output", faults)

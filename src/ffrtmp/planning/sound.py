@@ -1,0 +1,33 @@
+"""What is asked of the sound, against what the container can hold."""
+
+from ffrtmp.domain import spec
+from ffrtmp.planning.faults import Faults
+from ffrtmp.protocol import bodies
+
+
+def choose(given: bodies.ParametersBody, container: spec.Container, kind: spec.InputKind, faults: Faults) -> spec.Audio:
+    asked = given.audio or bodies.AudioBody()
+    taken = spec.CONTAINER_AUDIO[container]
+    encoded = {spec.AudioCodec.AAC, spec.AudioCodec.OPUS}
+    if asked.codec in encoded and asked.codec not in taken:
+        able = ", ".join(sorted(taken))
+        faults.add("audio.codec", f"{container} cannot hold {asked.codec}; it holds {able}", "unsupported_combination")
+    cut = kind is not spec.InputKind.GENERATE and (given.start > 0 or given.duration is not None)
+    if asked.codec is spec.AudioCodec.COPY and cut:
+        faults.add(
+            "audio.codec",
+            "copied audio cannot be cut exactly at start and duration; leave it out (auto), or name a codec",
+            "unsupported_combination",
+        )
+    most = spec.CONTAINER_CHANNELS[container]
+    if asked.channels is not None and asked.channels > most:
+        faults.add(
+            "audio.channels",
+            f"{container} takes at most {most} channels, not {asked.channels}",
+            "unsupported_combination",
+        )
+    if asked.codec in (spec.AudioCodec.COPY, spec.AudioCodec.NONE) and (asked.bitrate or asked.channels):
+        faults.add("audio", f"bitrate and channels do not go with codec {asked.codec}", "conflicting_fields")
+    if asked.bitrate is not None and not 6_000 <= asked.bitrate <= 1_024_000:
+        faults.add("audio.bitrate", f"{asked.bitrate} is out of range; audio takes 6k to 1024k")
+    return spec.Audio(codec=asked.codec, bitrate_bps=asked.bitrate, channels=asked.channels)
