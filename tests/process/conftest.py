@@ -155,7 +155,7 @@ def transcode(found_tools, look, tmp_path):
         source = await look(path, start=made.start, duration=made.duration) if path else None
         expectation = verify.expect(made, source)
         output = tmp_path / "output.stage"
-        chosen = encoder or codecs.choose(made, [one.name for one in codecs.ENCODERS])[0]
+        chosen = encoder or next(one.name for one in codecs.ENCODERS if one.codec is made.codec)
         commands = ffmpeg.build(
             made,
             source,

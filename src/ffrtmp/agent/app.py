@@ -10,6 +10,7 @@ import msgspec
 
 from ffrtmp.agent import capabilities, shell
 from ffrtmp.agent.backoff import worth_a_line
+from ffrtmp.agent.gpus import Gpus
 from ffrtmp.agent.inspector import Inspector
 from ffrtmp.agent.kit import Kit
 from ffrtmp.agent.monitor import Monitor
@@ -132,7 +133,9 @@ async def _serve(
         )
         one.kit = Kit(
             tools=found.tools,
-            encoders=found.working,
+            encoders=found.tried.encoders,
+            decoders=found.tried.decoders,
+            gpus=Gpus(settings.gpu_sessions),
             roots=settings.roots,
             work=work,
             inspector=inspector,

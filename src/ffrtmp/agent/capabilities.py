@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import socket
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from ffrtmp import __version__
 from ffrtmp.agent import machine
 from ffrtmp.agent.settings import AgentSettings
 from ffrtmp.domain import errors, node
+from ffrtmp.domain.command import Command
 from ffrtmp.media import probe, tools
 from ffrtmp.process import run
 from ffrtmp.protocol import agent
@@ -22,21 +24,24 @@ _PROBES_AT_ONCE = 2
 _CACHE = "encoders.json"
 
 
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """What was tried on this machine, with what came of it."""
+
+    encoders: list[node.Encoder]
+    decoders: list[node.Decoder] = []
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     machine: machine.Machine
     tools: tools.Tools
-    encoders: list[node.Encoder]
-
-    @property
-    def working(self) -> frozenset[str]:
-        return frozenset(encoder.name for encoder in self.encoders if encoder.works)
+    tried: Tried
 
 
 class _Cache(msgspec.Struct, frozen=True):
     """Valid for this ffmpeg with this driver and this version of the probes."""
 
     key: str
-    encoders: list[node.Encoder]
+    tried: Tried
 
 
 async def detect(settings: AgentSettings, work: Path) -> Found:
@@ -44,17 +49,18 @@ async def detect(settings: AgentSettings, work: Path) -> Found:
     here = await asyncio.to_thread(machine.detect)
     program = await _with_version(tools.find(settings.ffmpeg))
     key = await asyncio.to_thread(_key, program, here)
-    encoders = await asyncio.to_thread(_read, work / _CACHE, key)
-    if encoders is None:
-        encoders = await try_encoders(program)
-        if _settled(encoders, here):
-            await asyncio.to_thread((work / _CACHE).write_bytes, msgspec.json.encode(_Cache(key, encoders)))
-    return Found(machine=here, tools=program, encoders=encoders)
+    tried = await asyncio.to_thread(_read, work / _CACHE, key)
+    if tried is None:
+        _log.info("trying the encoders", ffmpeg=program.ffmpeg, version=program.version)
+        tried = await try_all(program, here)
+        if _settled(tried, here):
+            await asyncio.to_thread((work / _CACHE).write_bytes, msgspec.json.encode(_Cache(key, tried)))
+    return Found(machine=here, tools=program, tried=tried)
 
 
-def _settled(encoders: list[node.Encoder], here: machine.Machine) -> bool:
+def _settled(tried: Tried, here: machine.Machine) -> bool:
     """Whether the next start would find the same. What failed on a loaded machine, or beside a GPU that was busy, may work then."""
-    return all(encoder.works or (encoder.hardware and not here.has_gpu) for encoder in encoders)
+    return all(one.works or (one.hardware and not here.has_gpu) for one in tried.encoders)
 
 
 async def _with_version(program: tools.Tools) -> tools.Tools:
@@ -68,39 +74,54 @@ async def _with_version(program: tools.Tools) -> tools.Tools:
     return msgspec.structs.replace(program, version=version)
 
 
-async def try_encoders(program: tools.Tools) -> list[node.Encoder]:
-    """Let each encoder really encode a few frames."""
+async def try_all(program: tools.Tools, here: machine.Machine) -> Tried:
+    """Let each encoder really encode a few frames, on each GPU, and then each GPU really decode some."""
     turns = asyncio.Semaphore(_PROBES_AT_ONCE)
+    devices = probe.Devices(here.nvidia, here.render_nodes)
 
-    async def one(candidate: probe.Probe) -> node.Encoder:
+    async def end(command: Command) -> probe.Ended:
         async with turns:
-            outcome = await run.to_end(candidate.command)
-        return probe.interpret(
-            candidate,
+            outcome = await run.to_end(command)
+        return probe.Ended(
             ok=outcome.ok,
-            ended=outcome.ended.value,
+            how=outcome.ended.value,
             exit_code=outcome.exit_code,
             signal=outcome.signal,
             log=outcome.log,
         )
 
-    _log.info("trying the encoders", ffmpeg=program.ffmpeg, version=program.version)
-    return list(await asyncio.gather(*(one(candidate) for candidate in probe.probes(program))))
+    async def encodes(candidate: probe.Probe) -> list[tuple[probe.Probe, probe.Ended]]:
+        first = await end(candidate.command)
+        other = None if first.ok else probe.again(program, candidate)
+        return [(candidate, first)] + ([] if other is None else [(other, await end(other.command))])
+
+    async def decodes(candidate: probe.DecoderProbe) -> tuple[probe.DecoderProbe, probe.Ended]:
+        return candidate, await end(candidate.command)
+
+    tried = await asyncio.gather(*(encodes(one) for one in probe.probes(program, devices)))
+    encoders = probe.interpret([one for each in tried for one in each])
+    if not (devices.nvidia or devices.render_nodes):
+        return Tried(encoders=encoders)
+    with tempfile.TemporaryDirectory(prefix="ffrtmp-probe-") as folder:
+        samples = probe.samples(program, Path(folder), encoders)
+        made = {codec: path for codec, (path, command) in samples.items() if (await end(command)).ok}
+        decoded = await asyncio.gather(*(decodes(one) for one in probe.decoder_probes(program, devices, made)))
+    return Tried(encoders=encoders, decoders=probe.interpret_decoders(decoded))
 
 
 def _key(program: tools.Tools, here: machine.Machine) -> str:
     binary = Path(program.ffmpeg).stat()
-    devices = sorted(str(device) for device in Path("/dev/dri").glob("renderD*"))
-    parts = (__version__, program.ffmpeg, program.version, binary.st_size, binary.st_mtime_ns, here.driver, devices)
+    gpus = here.driver, here.nvidia, here.render_nodes
+    parts = (__version__, program.ffmpeg, program.version, binary.st_size, binary.st_mtime_ns, gpus)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _read(path: Path, key: str) -> list[node.Encoder] | None:
+def _read(path: Path, key: str) -> Tried | None:
     try:
         cached = msgspec.json.decode(path.read_bytes(), type=_Cache)
     except (OSError, msgspec.DecodeError):
         return None
-    return cached.encoders if cached.key == key else None
+    return cached.tried if cached.key == key else None
 
 
 def registration(settings: AgentSettings, found: Found, origin: str) -> agent.Register:
@@ -114,12 +135,14 @@ def registration(settings: AgentSettings, found: Found, origin: str) -> agent.Re
         cpu_model=here.cpu_model,
         has_gpu=here.has_gpu,
         gpu_type=here.gpu_type,
-        gpu_capabilities=sorted(encoder.name for encoder in found.encoders if encoder.works and encoder.hardware),
+        gpu_capabilities=sorted(one.name for one in found.tried.encoders if one.works and one.hardware),
         ram_total_bytes=here.ram_total_bytes,
         labels=settings.labels,
         capabilities=node.Capabilities(
             engines={"ffmpeg": found.tools.version},
-            encoders=found.encoders,
+            encoders=found.tried.encoders,
+            decoders=found.tried.decoders,
+            gpu_sessions=settings.gpu_sessions,
             generates_input=settings.generate_input,
             media_roots=[str(root) for root in settings.roots],
         ),
@@ -140,15 +163,21 @@ def describe(register: agent.Register) -> str:
         f"gpu           {register.gpu_type or 'none'}",
         f"ffmpeg        {offered.engines.get('ffmpeg', 'none')}",
         f"slots         {register.slots}",
+        *([f"gpu sessions  {sessions}"] if (sessions := offered.gpu_sessions) is not None else []),
         f"media roots   {', '.join(offered.media_roots)}",
         f"labels        {', '.join(f'{name}={value}' for name, value in sorted(register.labels.items())) or 'none'}",
         "encoders",
     ]
     for encoder in offered.encoders:
         kind = "hardware" if encoder.hardware else "software"
+        found = "works" + (f" on {', '.join(encoder.devices)}" if encoder.devices else "")
         lines.append(
-            f"  {encoder.name:<12}{encoder.codec.value:<6}{kind:<10}{'works' if encoder.works else encoder.detail}"
+            f"  {encoder.name:<12}{encoder.codec.value:<6}{kind:<10}{found if encoder.works else encoder.detail}"
         )
+    lines += ["hardware decoders"] if offered.decoders else []
+    for decoder in offered.decoders:
+        found = f"works on {', '.join(decoder.devices)}" if decoder.works else decoder.detail
+        lines.append(f"  {decoder.hwaccel.value:<12}{decoder.codec.value:<16}{found}")
     lines.append("")
     lines.append("Join a master with: ffrtmp agent --register --master URL")
     return "\n".join(lines)

@@ -7,14 +7,15 @@ from pathlib import Path
 import msgspec
 
 from ffrtmp.agent import messages as m
-from ffrtmp.agent import source, verification
+from ffrtmp.agent import source, verification, ways
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.agent.publication import Publication
 from ffrtmp.domain.command import Command
 from ffrtmp.domain.errors import Code, TaskError
 from ffrtmp.domain.job import Result
 from ffrtmp.domain.spec import Engine
-from ffrtmp.media import codecs, failures, ffmpeg, verify
+from ffrtmp.media import failures, ffmpeg, verify
+from ffrtmp.media.choice import Choice
 from ffrtmp.media.progress import FfmpegProgress, SignsOfLife
 from ffrtmp.process import run
 from ffrtmp.runtime.threads import in_thread
@@ -41,35 +42,39 @@ async def encode(attempt: Attempt) -> Result:
         attempt.tell(m.TaskStarted(attempt.id))
         await verification.judge(attempt, adoptable.copy or Path(adoptable.file.path or ""), expectation)
         return await publication.adopt(adoptable)
-    encoder, why = codecs.choose(attempt.spec, kit.encoders)
     attempt.log.note(f"engine: ffmpeg {kit.tools.version} ({attempt.made.engine_reason})")
-    attempt.log.note(f"encoder: {encoder} ({why})")
-    attempt.note_made(encoder=encoder)
     made = scratch / f"output.{attempt.spec.container}"
     if output is not None:
         made = await asyncio.to_thread(kit.work.stage, output, attempt.id)
-    commands = ffmpeg.build(
-        attempt.spec,
-        inspection,
-        tools=kit.tools,
-        input_path=path,
-        output_path=made,
-        scratch=scratch,
-        encoder=encoder,
-        threads=kit.threads,
-    )
-    await run_all(
-        attempt, commands, FfmpegProgress(expectation.frames, expectation.video_seconds, passes=len(commands))
-    )
-    await _check_size(attempt, made)
-    if found is not None:
-        await found.check_unchanged()
-    return await publication.publish(made, await verification.verified(attempt, made, expectation))
+
+    async def one_way(choice: Choice) -> str:
+        commands = ffmpeg.build(
+            attempt.spec,
+            inspection,
+            tools=kit.tools,
+            input_path=path,
+            output_path=made,
+            scratch=scratch,
+            encoder=choice.encoder.name,
+            use=choice.use,
+            threads=kit.threads,
+        )
+        progress = FfmpegProgress(expectation.frames, expectation.video_seconds, passes=len(commands))
+        async with ways.session(attempt, choice):
+            await run_all(attempt, commands, progress)
+        await _check_size(attempt, made)
+        if found is not None:
+            await found.check_unchanged()
+        return await verification.verified(attempt, made, expectation)
+
+    sha256 = await ways.first_that_works(attempt, inspection, one_way)
+    return await publication.publish(made, sha256)
 
 
 async def run_all(attempt: Attempt, commands: list[Command], progress: FfmpegProgress) -> None:
     """One command after another, within the attempt's time. Raises TaskError."""
-    wall = cpu = 0.0
+    wall = 0.0
+    wall_before, cpu = attempt.made.wall_seconds or 0.0, attempt.made.cpu_seconds or 0.0  # of ways that failed
     before = time.monotonic() - attempt.granted_at  # the limit is the attempt's, its input's fetching included
     for command in commands:
         limit = command.limits.wall_seconds
@@ -78,7 +83,9 @@ async def run_all(attempt: Attempt, commands: list[Command], progress: FfmpegPro
             command = msgspec.structs.replace(command, limits=limits)
         outcome = await _run(attempt, command, progress)
         wall, cpu = wall + outcome.wall_seconds, cpu + outcome.cpu_seconds
-        attempt.note_made(command=list(command.argv), wall_seconds=round(wall, 3), cpu_seconds=round(cpu, 3))
+        attempt.note_made(
+            command=list(command.argv), wall_seconds=round(wall_before + wall, 3), cpu_seconds=round(cpu, 3)
+        )
         failure = failures.from_outcome(
             outcome.ended.value,
             exit_code=outcome.exit_code,

@@ -6,8 +6,10 @@ from typing import Protocol
 
 import msgspec
 
+from ffrtmp.agent.gpus import Gpus
 from ffrtmp.agent.inspector import Inspector
 from ffrtmp.agent.workdir import WorkDir
+from ffrtmp.domain import node
 from ffrtmp.media.tools import Tools
 from ffrtmp.process import run
 
@@ -24,7 +26,9 @@ class Master(Protocol):
 
 class Kit(msgspec.Struct, frozen=True, kw_only=True):
     tools: Tools
-    encoders: frozenset[str]  #: that work here
+    encoders: list[node.Encoder]
+    decoders: list[node.Decoder] = []
+    gpus: Gpus
     roots: tuple[Path, ...]
     work: WorkDir
     inspector: Inspector

@@ -14,6 +14,15 @@ _LAPTOPS = frozenset({8, 9, 10, 11, 14, 30, 31, 32})
 #: PCI vendor ids of those that make GPUs which encode
 _VENDORS = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}
 
+#: the kernel's half of a driver
+_DRIVERS = (
+    "/proc/driver/nvidia/version",
+    "/sys/module/i915/srcversion",
+    "/sys/module/xe/srcversion",
+    "/sys/module/amdgpu/srcversion",
+)
+_LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
+
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     type: NodeType
@@ -22,11 +31,14 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     ram_total_bytes: int
     has_gpu: bool
     gpu_type: str
-    driver: str  #: version text of the GPU's driver: with another one, encoders are probed anew
+    driver: str  #: what tells of the GPU's driver: with another one, encoders are probed anew
+    nvidia: tuple[str, ...] = ()  #: numbers of the NVIDIA GPUs
+    render_nodes: tuple[str, ...] = ()  #: of GPUs of all makes
 
 
 def detect() -> Machine:
-    gpus = _nvidia() or _render_nodes()
+    nvidia = _nvidia()
+    gpus = nvidia or _render_nodes()
     return Machine(
         type=_type(),
         cpu_threads=settings.cores(),
@@ -34,10 +46,22 @@ def detect() -> Machine:
         ram_total_bytes=_memory(),
         has_gpu=bool(gpus),
         gpu_type=", ".join(sorted(set(gpus))),
-        driver=_text("/proc/driver/nvidia/version")
-        + _text("/sys/module/i915/srcversion")
-        + _text("/sys/module/amdgpu/srcversion"),
+        driver="\n".join([*(_text(path) for path in _DRIVERS), *_libraries()]).strip(),
+        nvidia=tuple(str(number) for number in range(len(nvidia))),
+        render_nodes=tuple(str(device) for device in sorted(Path("/dev/dri").glob("renderD*"))),
     )
+
+
+def _libraries() -> list[str]:
+    """The drivers' other half, which a package upgrade may replace alone: name, size and time of each."""
+    found: list[str] = []
+    for folder in _LIBRARIES:
+        for pattern in ("libnvidia-encode.so.*", "libcuda.so.*", "dri/*_drv_video.so", "libmfx*", "libvpl*"):
+            for path in sorted(Path(folder).glob(pattern)):
+                with contextlib.suppress(OSError):
+                    stat = path.stat()
+                    found.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
+    return found
 
 
 def boot_id() -> str:

@@ -23,6 +23,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: bool = True
     metrics_host: str = "0.0.0.0"  # noqa: S104 - Prometheus scrapes from elsewhere; there is nothing secret
     metrics_port: int = 9091
+    gpu_sessions: int | None = None  #: hardware encodes at the same time; None: as many as the driver lets
     generate_input: bool = True
     api_key: str = ""
     cert: Path | None = None
@@ -74,6 +75,10 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         slots = self.max_concurrent_jobs
         if slots != "auto" and not (isinstance(slots, int) and 1 <= slots <= _MOST_SLOTS):
             raise errors.InvalidInput(f"--max-concurrent-jobs {slots} must be auto, or 1 to {_MOST_SLOTS}.")
+        if self.gpu_sessions is not None and not 0 <= self.gpu_sessions <= _MOST_SLOTS:
+            raise errors.InvalidInput(
+                f"--gpu-sessions {self.gpu_sessions} is out of range; choose 0 (no hardware encodes) to {_MOST_SLOTS}."
+            )
         if not 0.5 <= self.poll_interval_seconds <= _LONGEST_POLL_SECONDS:
             raise errors.InvalidInput(
                 f"--poll-interval {self.poll_interval_seconds:g}s is out of range; choose 0.5s to {_LONGEST_POLL_SECONDS:g}s"

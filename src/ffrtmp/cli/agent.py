@@ -61,6 +61,13 @@ _OPTIONS: list[click.Parameter] = [
         section=WORK,
     ),
     _option(
+        "--gpu-sessions",
+        "Hardware encodes at the same time, on all GPUs together; what comes beyond is encoded in software, or waits where"
+        " hardware was named. Default: as many as the driver lets.",
+        type=int,
+        section=WORK,
+    ),
+    _option(
         "--generate-input/--no-generate-input",
         "Make a synthetic clip for a job without input.",
         default=True,

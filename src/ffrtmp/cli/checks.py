@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ffrtmp.domain import errors, units
+from ffrtmp.domain.spec import Codec
 
 if TYPE_CHECKING:
     from ffrtmp.cli.connection import Connection
     from ffrtmp.client.client import Client
     from ffrtmp.domain.command import Command
-    from ffrtmp.domain.node import Encoder
-    from ffrtmp.media import probe
 
 ORDER = ("ffmpeg", "encoders", "gstreamer", "disk", "state", "master")
 _LITTLE_BYTES, _NO_BYTES = 5_000_000_000, 500_000_000
@@ -81,14 +80,15 @@ async def programs(ffmpeg: str | None) -> list[Check]:
 
 async def encoders(ffmpeg: str | None) -> list[Check]:
     """Each encoder really encodes some frames; a codec needs one that works, hardware is a gift."""
-    from ffrtmp.media import probe, tools
+    from ffrtmp.agent import capabilities, machine
+    from ffrtmp.media import tools
 
     try:
-        tried = probe.probes(tools.find(ffmpeg))
+        program = tools.find(ffmpeg)
     except errors.TaskError:
         return []  # `programs` says it
-    gate = asyncio.Semaphore(2)
-    found = await asyncio.gather(*(_try(one, gate) for one in tried))
+    tried = await capabilities.try_all(program, await asyncio.to_thread(machine.detect))
+    found = tried.encoders
     checks = []
     for codec in dict.fromkeys(encoder.codec for encoder in found):
         software = [encoder for encoder in found if encoder.codec is codec and not encoder.hardware]
@@ -106,7 +106,11 @@ async def encoders(ffmpeg: str | None) -> list[Check]:
     hardware = [encoder for encoder in found if encoder.hardware]
     working = [encoder.name for encoder in hardware if encoder.works]
     why = "; ".join(
-        dict.fromkeys(f"{encoder.name.rpartition('_')[2]}: {encoder.detail[:60]}" for encoder in hardware[:3])
+        dict.fromkeys(
+            f"{encoder.name.rpartition('_')[2]}: {encoder.detail[:60]}"
+            for encoder in hardware
+            if encoder.codec is Codec.H264
+        )
     )
     checks.append(
         Check(
@@ -116,18 +120,18 @@ async def encoders(ffmpeg: str | None) -> list[Check]:
             found=", ".join(working) or f"none works here ({why})",
         )
     )
+    if tried.decoders:
+        able = [f"{one.codec.value} by {one.hwaccel.value}" for one in tried.decoders if one.works]
+        why = "; ".join(dict.fromkeys(f"{one.hwaccel.value}: {one.detail[:60]}" for one in tried.decoders))
+        checks.append(
+            Check(
+                group="encoders",
+                name="hardware decoders",
+                level=Level.OK if able else Level.INFO,
+                found=", ".join(able) or f"none works here ({why})",
+            )
+        )
     return checks
-
-
-async def _try(one: "probe.Probe", gate: asyncio.Semaphore) -> "Encoder":
-    from ffrtmp.media import probe
-    from ffrtmp.process import run
-
-    async with gate:
-        ended = await run.to_end(one.command)
-    return probe.interpret(
-        one, ok=ended.ok, ended=ended.ended.value, exit_code=ended.exit_code, signal=ended.signal, log=ended.log
-    )
 
 
 async def gstreamer() -> list[Check]:

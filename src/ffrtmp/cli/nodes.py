@@ -75,6 +75,7 @@ def _page(out: output.Output, node: "NodeView") -> None:
             ("Machine", f"{node.type}, {node.cpu_model or 'CPU unknown'}, {node.cpu_threads} threads"),
             ("Memory", text.memory(node.ram_total_bytes)),
             ("GPU", (node.gpu_type or "yes") if node.has_gpu else "none"),
+            *([("GPU sessions", str(node.gpu_sessions))] if node.gpu_sessions is not None else []),
             ("Address", node.address),
             ("Labels", ", ".join(f"{name}={value}" for name, value in node.labels.items())),
             ("Media roots", ", ".join(node.media_roots) or "none: it takes and makes uploads only"),
@@ -94,9 +95,23 @@ def _page(out: output.Output, node: "NodeView") -> None:
                     encoder.codec.value,
                     encoder.engine.value,
                     "yes" if encoder.works else "no",
-                    encoder.detail,
+                    f"on {', '.join(encoder.devices)}" if encoder.devices else encoder.detail,
                 ]
                 for encoder in sorted(node.encoders, key=lambda encoder: (not encoder.works, encoder.codec.value))
+            ],
+        )
+    if node.decoders:
+        out.text("")
+        out.table(
+            ["DECODER", "CODEC", "WORKS", "DETAIL"],
+            [
+                [
+                    decoder.hwaccel.value,
+                    decoder.codec.value,
+                    "yes" if decoder.works else "no",
+                    f"on {', '.join(decoder.devices)}" if decoder.works else decoder.detail,
+                ]
+                for decoder in node.decoders
             ],
         )
 

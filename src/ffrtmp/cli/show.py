@@ -233,7 +233,7 @@ def _made_by(job: "JobView") -> str:
     if made is None or not made.encoder:
         return ""
     parts = [
-        f"{made.encoder}{f' ({made.engine.value})' if made.engine else ''}",
+        f"{made.encoder}{f' on {made.device}' if made.device else ''}{f' ({made.engine.value})' if made.engine else ''}",
         f"{made.frames} frames" if made.frames is not None else "",
         f"{made.speed:.2f}x real time" if made.speed else "",
         f"{made.cpu_seconds:.1f} s of CPU" if made.cpu_seconds else "",

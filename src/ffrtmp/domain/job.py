@@ -51,6 +51,14 @@ class Verdict(_Record, frozen=True, omit_defaults=True):
     seconds: float = 0.0
 
 
+class Step(_Record, frozen=True, omit_defaults=True):
+    """One way in which an attempt tried to encode."""
+
+    settings: str  #: encoder and device, e.g. "h264_nvenc on 0, which decodes too"
+    why: str
+    failure: Failure | None = None  #: None: it succeeded
+
+
 class Result(_Record, frozen=True, omit_defaults=True):
     """What a finished attempt made."""
 
@@ -59,6 +67,9 @@ class Result(_Record, frozen=True, omit_defaults=True):
     engine: Engine | None = None
     engine_reason: str = ""
     encoder: str = ""
+    encoder_reason: str = ""
+    device: str = ""  #: the GPU that encoded: a number for nvenc, a render node for qsv and vaapi
+    steps: list[Step] = []  #: where the first way failed: what was tried, in order
     command: list[str] = []
     wall_seconds: float | None = None
     cpu_seconds: float | None = None

@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from ffrtmp.domain.spec import Codec, Container, Engine, Requires
+from ffrtmp.domain.spec import Codec, Container, Engine, Hwaccel, Requires
 
 
 class NodeStatus(enum.StrEnum):
@@ -30,8 +30,24 @@ class Encoder(_Record, frozen=True, forbid_unknown_fields=True):
     codec: Codec
     engine: Engine
     works: bool
-    hardware: bool = False
+    hwaccel: Hwaccel | None = None  #: the family of hardware; None: software
+    devices: list[str] = []  #: on which it works: an index for nvenc, a render node for qsv and vaapi
+    low_power: bool = False  #: it works in its low-power mode only (some of Intel's)
     detail: str = ""  #: why it does not work
+
+    @property
+    def hardware(self) -> bool:
+        return self.hwaccel is not None
+
+
+class Decoder(_Record, frozen=True, forbid_unknown_fields=True):
+    """A hardware decoder that was tried, with what came of it."""
+
+    hwaccel: Hwaccel
+    codec: Codec
+    works: bool
+    devices: list[str] = []
+    detail: str = ""
 
 
 class Capabilities(_Record, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +55,8 @@ class Capabilities(_Record, frozen=True, forbid_unknown_fields=True):
 
     engines: dict[str, str] = {}  #: engine → version, only those that work
     encoders: list[Encoder] = []
+    decoders: list[Decoder] = []
+    gpu_sessions: int | None = None  #: hardware encodes at the same time; None: as many as the driver lets
     generates_input: bool = True
     media_roots: list[str] = []
     reference_protocol: bool = False  #: an agent of the reference: whole files, local paths, plain values
@@ -85,6 +103,11 @@ def unmet(requires: Requires, node: Node) -> list[str]:
         encoder.name == requires.encoder and encoder.engine.value in engines for encoder in offered.working()
     ):
         missing.append(f"its {requires.encoder} encoder does not work or is missing")
+    if requires.hwaccel is not None and not any(
+        encoder.hwaccel is requires.hwaccel and encoder.codec is requires.codec and encoder.engine.value in engines
+        for encoder in offered.working()
+    ):
+        missing.append(f"it has no working {requires.hwaccel.value} encoder for {requires.codec}")
     missing += [
         f"its label {name} is {node.labels.get(name)!r}, not {value!r}"
         if name in node.labels

@@ -74,8 +74,17 @@ class Preset(enum.StrEnum):
 
 
 class Hwaccel(enum.StrEnum):
-    AUTO = "auto"
+    """Which hardware encodes. A family that is named is a requirement."""
+
+    AUTO = "auto"  # the best encoder that works, hardware first, falling back to software
     NONE = "none"
+    NVENC = "nvenc"
+    QSV = "qsv"
+    VAAPI = "vaapi"
+
+
+#: whose work is a GPU's
+HARDWARE = (Hwaccel.NVENC, Hwaccel.QSV, Hwaccel.VAAPI)
 
 
 class InputKind(enum.StrEnum):
@@ -164,6 +173,7 @@ class Requires(_Frozen, frozen=True):
     codec: Codec | None = None
     container: Container | None = None
     encoder: str | None = None  #: the encoder by name, e.g. libsvtav1
+    hwaccel: Hwaccel | None = None  #: a family of hardware that was named
     labels: dict[str, str] = {}
     min_threads: int = 0
     min_memory_bytes: int = 0

@@ -86,7 +86,14 @@ def _decisions(found: job.Job, what: spec.Spec) -> list[str]:
     if found.result and found.result.engine_reason:
         made.append(f"engine: {found.result.engine}, {found.result.engine_reason}")
     if found.result and found.result.encoder:
-        made.append(f"encoder: {found.result.encoder}")
+        where = f" on {found.result.device}" if found.result.device else ""
+        why = f", {found.result.encoder_reason}" if found.result.encoder_reason else ""
+        made.append(f"encoder: {found.result.encoder}{where}{why}")
+        made += [
+            f"tried {step.settings}: {step.failure.code.value}, {step.failure.message}"
+            for step in found.result.steps
+            if step.failure
+        ]
     return made
 
 

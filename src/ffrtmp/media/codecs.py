@@ -1,15 +1,15 @@
-"""One table of encoders: how each takes a preset, a rate, threads and a pass. Tried with FFmpeg 9.0.2; see docs/media.md.
+"""The software encoders: how each takes a preset, a rate, threads and a pass. Tried with FFmpeg 9.0.2; see docs/media.md.
 
-What a user may ask of a codec (ranges, tunes, profiles) stands in `domain.codecs`.
+What a user may ask of a codec (ranges, tunes, profiles) stands in `domain.codecs`, what GPUs have in `hardware`, and which
+encoder a job gets in `choice`.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from ffrtmp.domain import codecs as rules
-from ffrtmp.domain import errors
-from ffrtmp.domain.spec import Codec, Container, PixelFormat, Preset, Rate, RateMode, Spec
+from ffrtmp.domain.spec import Codec, Container, Hwaccel, PixelFormat, Preset, Rate, RateMode, Spec
 from ffrtmp.media.arguments import opt, pairs
 
 #: container → FFmpeg's muxer
@@ -43,6 +43,26 @@ class Encoder(msgspec.Struct, frozen=True, kw_only=True):
     )
     thread_param: str | None = None  #: its own parameter for threads, instead of `-threads`
     env: dict[str, str] = {}
+    hwaccel: Hwaccel | None = None  #: None: software
+    #: what of a tune, a profile or a pixel format it has, and how it is told; None: everything, by our names
+    tunes: Mapping[str, tuple[str, ...]] | None = None
+    profiles: Mapping[str, str] | None = None  #: "": without saying so
+    pixel_formats: Mapping[PixelFormat, str] | None = None
+    upload: str | None = None  #: the filter that brings frames to its device; None: it takes them from memory
+
+    def tune(self, name: str | None) -> list[str]:
+        if name is None:
+            return []
+        return ["-tune", name] if self.tunes is None else list(self.tunes[name])
+
+    def profile(self, name: str | None) -> list[str]:
+        said = name if name is None or self.profiles is None else self.profiles[name] or None
+        return opt("-profile:v", said)
+
+    def picture(self, made: PixelFormat) -> tuple[list[str], list[str]]:
+        """Filters and arguments that give it this pixel format."""
+        said = made.value if self.pixel_formats is None else self.pixel_formats[made]
+        return ([f"format={said}", self.upload], []) if self.upload else ([], ["-pix_fmt", said])
 
 
 def _named(preset: Preset, _two_pass: bool) -> list[str]:
@@ -79,20 +99,20 @@ def _vpx(fast: tuple[int, int, int], good: tuple[int, ...], *more: str) -> Calla
     return arguments
 
 
-def _cap(max_bps: int | None) -> list[str]:
+def cap(max_bps: int | None) -> list[str]:
     """A buffer of two seconds of the cap: the usual choice for files that are streamed."""
     return [] if max_bps is None else ["-maxrate", str(max_bps), "-bufsize", str(2 * max_bps)]
 
 
 def _rate_x26x(rate: Rate) -> list[str]:
     goal = opt("-crf", rate.crf) if rate.mode is RateMode.CRF else opt("-b:v", rate.bitrate_bps)
-    return goal + _cap(rate.max_bitrate_bps)
+    return goal + cap(rate.max_bitrate_bps)
 
 
 def _rate_svt(rate: Rate) -> list[str]:
     if rate.mode is RateMode.CRF:
         # FFmpeg takes 0 for "not given"
-        return opt("-crf", max(rate.crf or 0.0, 1.0)) + _cap(rate.max_bitrate_bps)
+        return opt("-crf", max(rate.crf or 0.0, 1.0)) + cap(rate.max_bitrate_bps)
     return opt("-b:v", rate.bitrate_bps)  # a cap is its own parameter, see `private`
 
 
@@ -100,7 +120,7 @@ def _rate_vpx(rate: Rate) -> list[str]:
     """With `-crf`, `-b:v` is the cap and 0 means none."""
     if rate.mode is RateMode.CRF:
         return [*opt("-crf", rate.crf), "-b:v", str(rate.max_bitrate_bps or 0)]
-    return opt("-b:v", rate.bitrate_bps) + _cap(rate.max_bitrate_bps)
+    return opt("-b:v", rate.bitrate_bps) + cap(rate.max_bitrate_bps)
 
 
 def _rate_vp8(rate: Rate) -> list[str]:
@@ -144,7 +164,6 @@ ENCODERS: tuple[Encoder, ...] = (
         rate=_rate_vpx,
     ),
 )
-BY_NAME = {encoder.name: encoder for encoder in ENCODERS}
 
 
 def private(encoder: Encoder, spec: Spec, threads: int | None) -> list[str]:
@@ -160,30 +179,6 @@ def private(encoder: Encoder, spec: Spec, threads: int | None) -> list[str]:
         # SVT-AV1 refuses -maxrate outside CRF; this bounds a section in percent of the target
         values.append(("maxsection-pct", max(100, round(100 * rate.max_bitrate_bps / rate.bitrate_bps))))
     return [flag, pairs(values)] if values else []
-
-
-def choose(spec: Spec, working: Collection[str]) -> tuple[str, str]:
-    """The encoder for a spec among those that work on this node, and why.
-
-    Raises TaskError(encoder_unavailable) when there is none, or when the one that was named does not work here.
-    """
-    named = spec.requires.encoder
-    if named is not None:
-        if named in BY_NAME and named in working and BY_NAME[named].codec is spec.codec:
-            return named, "named by the job"
-        raise errors.TaskError(
-            errors.Code.ENCODER_UNAVAILABLE, f"the job requires the encoder {named}, which does not work on this node"
-        )
-    able = [encoder.name for encoder in ENCODERS if encoder.codec is spec.codec]
-    for name in able:
-        if name in working:
-            before = able[: able.index(name)]
-            return name, f"best that works for {spec.codec}" + (
-                f" ({', '.join(before)} does not work here)" if before else ""
-            )
-    raise errors.TaskError(
-        errors.Code.ENCODER_UNAVAILABLE, f"no encoder for {spec.codec} works on this node (tried {', '.join(able)})"
-    )
 
 
 def pixel_format(spec: Spec, source_bits: int) -> PixelFormat:

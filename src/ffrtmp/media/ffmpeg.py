@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ffrtmp.domain.command import Command, CommandLimits
 from ffrtmp.domain.spec import Codec, Container, InputKind, RateMode, Spec
-from ffrtmp.media import audio, codecs, picture, timing, whitelist
+from ffrtmp.media import audio, choice, codecs, hardware, picture, timing, whitelist
 from ffrtmp.media.arguments import number, opt
 from ffrtmp.media.inspection import Inspection
 from ffrtmp.media.tools import Tools
@@ -29,6 +29,7 @@ def build(
     output_path: Path,
     scratch: Path,
     encoder: str,
+    use: hardware.Use | None = None,
     threads: int | None = None,
 ) -> list[Command]:
     """One command, or two for two passes, to be run in order. Paths must be absolute.
@@ -36,9 +37,10 @@ def build(
     `source` is the input's inspection, made with the spec's start and duration; None only for a generated input.
     `output_path` is a temporary name: it is overwritten. Each command has the spec's limits, `wall_seconds` among them: who
     runs two passes gives the second what the first has left.
+    `use`: what of a GPU, for an encoder that needs one.
     Raises TaskError when this input cannot become that output.
     """
-    job = _Job(spec, source, tools, input_path, output_path, scratch, codecs.BY_NAME[encoder], threads)
+    job = _Job(spec, source, tools, input_path, output_path, scratch, choice.BY_NAME[encoder], use, threads)
     if spec.rate.mode is not RateMode.TWO_PASS:
         return [job.command("ffmpeg", [*job.video(), *job.sound(), *job.output()])]
     log = str(scratch / _PASSLOG)
@@ -59,17 +61,21 @@ class _Job:
         output_path: Path,
         scratch: Path,
         encoder: codecs.Encoder,
+        use: hardware.Use | None,
         threads: int | None,
     ) -> None:
         self._generated = spec.input.kind is InputKind.GENERATE
         if not self._generated and (source is None or input_path is None):
             raise ValueError("an input that is not generated needs its inspection and its path")
+        if (encoder.hwaccel is None) is not (use is None):
+            raise ValueError(f"{encoder.name} {'needs' if use is None else 'has no use for'} a GPU")
         self._spec = spec
         self._tools = tools
         self._input = input_path
         self._output = output_path
         self._scratch = scratch
         self._encoder = encoder
+        self._use = use
         self._threads = threads
         self._source = None if self._generated else source
         self._stream = self._source.main_video if self._source else None
@@ -81,7 +87,7 @@ class _Job:
         limits = self._spec.limits
         return Command(
             name=name,
-            argv=(self._tools.ffmpeg, *self._globals(), *self._inputs(), *tail),
+            argv=(self._tools.ffmpeg, *self._globals(), *self._device(), *self._inputs(), *tail),
             env=self._encoder.env,
             cwd=self._scratch,
             limits=CommandLimits(
@@ -99,16 +105,25 @@ class _Job:
         quiet = ["-nostdin", "-hide_banner", "-nostats", "-v", "warning"]
         return [*quiet, "-y", "-progress", "pipe:1", "-stats_period", "0.5"]
 
+    def _device(self) -> list[str]:
+        family = self._encoder.hwaccel
+        return [] if family is None or self._use is None else hardware.device_arguments(family, self._use.device)
+
     def _inputs(self) -> list[str]:
         if self._generated:
             return self._lavfi()
         return [
             *whitelist.ARGUMENTS,
             *opt("-threads", self._threads),
+            *self._decoder(),
             *self._timing.input_arguments,
             "-i",
             f"file:{self._input}",
         ]
+
+    def _decoder(self) -> list[str]:
+        family, use = self._encoder.hwaccel, self._use
+        return [] if family is None or use is None or not use.decode else hardware.decode_arguments(family, use.device)
 
     def _lavfi(self) -> list[str]:
         """The only place where the lavfi demuxer is let in, with text that is made of numbers."""
@@ -123,7 +138,8 @@ class _Job:
 
     def video(self) -> list[str]:
         spec, plan, encoder = self._spec, self._picture, self._encoder
-        filters = [*self._timing.video_filters, *plan.filters]
+        last, pixels = encoder.picture(plan.pixel_format)
+        filters = [*self._timing.video_filters, *plan.filters, *last]
         gop = None
         if spec.gop_seconds is not None:
             gop = max(1, round(spec.gop_seconds * (self._timing.rate or picture.GENERATED_RATE)))
@@ -131,11 +147,12 @@ class _Job:
             *opt("-map", f"0:{self._stream.index}" if self._stream else "0:v:0"),
             *opt("-filter:v", ",".join(filters) or None),
             *opt("-c:v", encoder.name),
+            *([] if self._use is None else hardware.encode_arguments(encoder, self._use)),
             *encoder.preset(spec.preset, spec.rate.mode is RateMode.TWO_PASS),
-            *opt("-tune", spec.tune),
-            *opt("-profile:v", spec.profile),
+            *encoder.tune(spec.tune),
+            *encoder.profile(spec.profile),
             *encoder.rate(spec.rate),
-            *opt("-pix_fmt", plan.pixel_format.value),
+            *pixels,
             *opt("-g", gop),
             *codecs.private(encoder, spec, self._threads),
             *self._timing.encode_arguments,

@@ -1,7 +1,7 @@
 """What a submission becomes: scenario, then parameters over it, then defaults. One typed Spec, or every fault at once."""
 
 from ffrtmp.domain import codecs, errors, spec
-from ffrtmp.planning import formats, locations, pictures, rates, scenarios, sound, unsupported
+from ffrtmp.planning import accelerators, formats, locations, pictures, rates, scenarios, sound, unsupported
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
 
@@ -27,6 +27,7 @@ def resolve(body: bodies.SubmitBody) -> spec.Spec:
         raise errors.InvalidInput(_SUMMARY if len(faults.found) > 1 else None, faults=faults.found)
     rate = rates.choose(given, codec, faults, decisions)
     pictures.check(given, codec, faults)
+    family = accelerators.check(given, codec, rate, faults)
     audio = sound.choose(given, container, source.kind, faults)
     if faults.found:
         raise errors.InvalidInput(_SUMMARY if len(faults.found) > 1 else None, faults=faults.found)
@@ -57,7 +58,7 @@ def resolve(body: bodies.SubmitBody) -> spec.Spec:
         resolution=resolution,
         fps=str(fps) if fps else None,
         gop_seconds=given.gop_seconds or (2.0 if live else None),
-        hwaccel=spec.Hwaccel(given.hwaccel),
+        hwaccel=given.hwaccel,
         audio=audio,
         verify=spec.VerifyLevel(given.verify.level),
         limits=spec.Limits(
@@ -69,6 +70,7 @@ def resolve(body: bodies.SubmitBody) -> spec.Spec:
             codec=codec,
             container=container,
             encoder=given.requires.encoder,
+            hwaccel=family,
             labels=dict(given.requires.labels),
             min_threads=given.requires.min_threads,
             min_memory_bytes=given.requires.min_memory_mb * 1024 * 1024,

@@ -32,14 +32,12 @@ FIELDS: dict[str, str] = {
 #: field → (values that work, what to use meanwhile)
 VALUES: dict[str, tuple[frozenset[str], str]] = {
     "output_mode": (frozenset({"file"}), "only `file` works"),
-    "hwaccel": (frozenset({"auto", "none"}), "`auto` and `none` work"),
     "chunking": (frozenset({"auto", "off"}), "`auto` and `off` work"),
     "verify.level": (frozenset({"standard"}), "only `standard` works"),
 }
 #: values that name nothing at all are plain errors, not features to come
 KNOWN_VALUES: dict[str, frozenset[str]] = {
     "output_mode": frozenset({"file", "rtmp", "stream", "hls", "dash"}),
-    "hwaccel": frozenset({"auto", "none", "nvenc", "qsv", "vaapi"}),
     "chunking": frozenset({"auto", "on", "off"}),
     "verify.level": frozenset({"standard", "full", "quality"}),
 }

@@ -138,7 +138,7 @@ class ParametersBody(Body):
     resolution: Resolution | None = None
     fps: FrameRate | None = None
     gop_seconds: Annotated[float, Field(gt=0, le=60)] | None = None
-    hwaccel: Annotated[str, BeforeValidator(_lower)] = "auto"
+    hwaccel: Annotated[spec.Hwaccel, BeforeValidator(_lower)] = spec.Hwaccel.AUTO
     deinterlace: Any = None
     hdr: Any = None
     audio: Annotated[AudioBody, BeforeValidator(_audio)] | None = None

@@ -202,6 +202,8 @@ class NodeView(_View, frozen=True):
     version: str = ""
     engines: dict[str, str] = {}
     encoders: list[nodes.Encoder] = []
+    decoders: list[nodes.Decoder] = []
+    gpu_sessions: int | None = None
     media_roots: list[str] = []
 
 
@@ -369,6 +371,8 @@ def node_view(node: nodes.Node) -> NodeView:
         version=node.version,
         engines=node.capabilities.engines,
         encoders=node.capabilities.encoders,
+        decoders=node.capabilities.decoders,
+        gpu_sessions=node.capabilities.gpu_sessions,
         media_roots=node.capabilities.media_roots,
         last_heartbeat=rfc3339(node.last_heartbeat),
         registered_at=rfc3339(node.registered_at),

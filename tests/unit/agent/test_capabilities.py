@@ -9,13 +9,22 @@ import pytest
 from ffrtmp.agent import capabilities, machine
 from ffrtmp.agent.settings import AgentSettings
 from ffrtmp.domain import errors, node
-from ffrtmp.domain.spec import Codec, Engine
+from ffrtmp.domain.spec import HARDWARE, Codec, Engine, Hwaccel
 from ffrtmp.media import tools
 
 X264 = node.Encoder(name="libx264", codec=Codec.H264, engine=Engine.FFMPEG, works=True)
 NVENC = node.Encoder(
-    name="h264_nvenc", codec=Codec.H264, engine=Engine.FFMPEG, works=False, hardware=True, detail="no libcuda"
+    name="h264_nvenc",
+    codec=Codec.H264,
+    engine=Engine.FFMPEG,
+    works=False,
+    hwaccel=Hwaccel.NVENC,
+    detail="no libcuda",
 )
+
+
+def _working(found: capabilities.Found) -> list[str]:
+    return [one.name for one in found.tried.encoders if one.works]
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +38,11 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How often encoders were really tried."""
     tried: list[str] = []
 
-    async def fake(program: tools.Tools) -> list[node.Encoder]:
+    async def fake(program: tools.Tools, _: machine.Machine) -> capabilities.Tried:
         tried.append(program.version)
-        return [X264, NVENC]
+        return capabilities.Tried(encoders=[X264, NVENC])
 
-    monkeypatch.setattr(capabilities, "try_encoders", fake)
+    monkeypatch.setattr(capabilities, "try_all", fake)
     return tried
 
 
@@ -41,7 +50,7 @@ async def test_encoders_are_tried_once_and_remembered(tmp_path: Path, probes: li
     first = await capabilities.detect(AgentSettings(), tmp_path)
     second = await capabilities.detect(AgentSettings(), tmp_path)
     assert first == second
-    assert first.working == {"libx264"}
+    assert _working(first) == ["libx264"]
     assert len(probes) == 1
     assert probes[0]
 
@@ -51,20 +60,31 @@ async def test_a_failure_that_may_have_been_of_the_moment_is_tried_again(
 ) -> None:
     tries = 0
 
-    async def slow_once(_: tools.Tools) -> list[node.Encoder]:
+    async def slow_once(_: tools.Tools, __: machine.Machine) -> capabilities.Tried:
         nonlocal tries
         tries += 1
-        return [msgspec.structs.replace(X264, works=tries > 1, detail="" if tries > 1 else "did not end within 30 s")]
+        detail = "" if tries > 1 else "did not end within 30 s"
+        return capabilities.Tried(encoders=[msgspec.structs.replace(X264, works=tries > 1, detail=detail)])
 
-    monkeypatch.setattr(capabilities, "try_encoders", slow_once)
-    assert (await capabilities.detect(AgentSettings(), tmp_path)).working == frozenset()
-    assert (await capabilities.detect(AgentSettings(), tmp_path)).working == {"libx264"}
+    monkeypatch.setattr(capabilities, "try_all", slow_once)
+    assert _working(await capabilities.detect(AgentSettings(), tmp_path)) == []
+    assert _working(await capabilities.detect(AgentSettings(), tmp_path)) == ["libx264"]
+
+
+async def test_another_driver_has_all_tried_again(
+    tmp_path: Path, probes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await capabilities.detect(AgentSettings(), tmp_path)
+    here = machine.detect()
+    monkeypatch.setattr(machine, "detect", lambda: msgspec.structs.replace(here, driver="565.57.01"))
+    await capabilities.detect(AgentSettings(), tmp_path)
+    assert len(probes) == 2
 
 
 @pytest.mark.parametrize("broken", [b"", b"{}", b'{"key": "another", "encoders": []}'])
 async def test_a_memory_that_does_not_fit_is_made_anew(tmp_path: Path, probes: list[str], broken: bytes) -> None:
     (tmp_path / "encoders.json").write_bytes(broken)
-    assert (await capabilities.detect(AgentSettings(), tmp_path)).working == {"libx264"}
+    assert _working(await capabilities.detect(AgentSettings(), tmp_path)) == ["libx264"]
     assert len(probes) == 1
 
 
@@ -73,10 +93,22 @@ async def test_a_program_that_is_no_ffmpeg(tmp_path: Path) -> None:
         await capabilities.detect(AgentSettings(ffmpeg="/bin/true"), tmp_path)
 
 
-async def test_software_encoders_really_encode_here() -> None:
-    found = {one.name: one for one in await capabilities.try_encoders(tools.find())}
+async def test_software_really_encodes_here_and_what_does_not_says_why() -> None:
+    tried = await capabilities.try_all(tools.find(), machine.detect())
+    found = {one.name: one for one in tried.encoders}
     assert found["libx264"].works
-    assert all(one.works or one.detail for one in found.values())
+    assert all(one.works or one.detail for one in tried.encoders)
+    assert all(bool(one.devices) == (one.works and one.hardware) for one in tried.encoders)
+
+
+async def test_decoders_of_a_gpu_that_is_not_there_say_why() -> None:
+    """A machine that shows a GPU whose driver is missing."""
+    here = msgspec.structs.replace(machine.detect(), nvidia=("0",), render_nodes=("/dev/dri/none",))
+    tried = await capabilities.try_all(tools.find(), here)
+    assert [(one.hwaccel, one.codec) for one in tried.decoders] == [
+        (family, codec) for family in HARDWARE for codec in (Codec.H264, Codec.H265, Codec.VP9, Codec.AV1)
+    ]
+    assert all(one.detail and not one.works for one in tried.decoders)
 
 
 async def test_what_is_told(tmp_path: Path, probes: list[str]) -> None:

@@ -14,16 +14,17 @@ from tests.unit.agent import simulated
 
 from ffrtmp.agent import encode
 from ffrtmp.agent import messages as m
+from ffrtmp.agent.gpus import Gpus
 from ffrtmp.agent.inspector import Inspector
 from ffrtmp.agent.kit import Kit
 from ffrtmp.agent.source import describe
 from ffrtmp.agent.task import Task
 from ffrtmp.agent.workdir import WorkDir
-from ffrtmp.domain import errors
+from ffrtmp.domain import errors, node
 from ffrtmp.domain.command import Command
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.job import Grant, OutputFile
-from ffrtmp.domain.spec import Container, Input, InputKind, Limits, Preset, Requires, Spec
+from ffrtmp.domain.spec import Codec, Container, Engine, Input, InputKind, Limits, Preset, Requires, Spec
 from ffrtmp.domain.units import Resolution
 from ffrtmp.media import tools
 from ffrtmp.process import run
@@ -71,7 +72,11 @@ class Bench:
         self.task: Task | None = None
         self.kit = Kit(
             tools=tools.find(),
-            encoders=frozenset({"libx264", "libx265"}),
+            encoders=[
+                node.Encoder(name=name, codec=codec, engine=Engine.FFMPEG, works=True)
+                for name, codec in (("libx264", Codec.H264), ("libx265", Codec.H265))
+            ],
+            gpus=Gpus(),
             roots=(self.media,),
             work=self.work,
             inspector=self.inspector,

@@ -1,7 +1,6 @@
 import pytest
 
 from ffrtmp.domain import codecs as rules
-from ffrtmp.domain import errors
 from ffrtmp.domain.spec import (
     CONTAINER_AUDIO,
     AudioCodec,
@@ -13,7 +12,6 @@ from ffrtmp.domain.spec import (
     Preset,
     Rate,
     RateMode,
-    Requires,
     Spec,
 )
 from ffrtmp.media import audio, codecs
@@ -50,34 +48,6 @@ def test_slower_presets_are_never_faster(encoder, two_pass):
         for arguments in made
     ]
     assert speeds == sorted(speeds, reverse=True)
-
-
-@pytest.mark.parametrize("codec", Codec)
-def test_the_first_encoder_that_works_is_chosen(codec):
-    name, reason = codecs.choose(spec(codec), ALL)
-    assert codecs.BY_NAME[name].codec is codec
-    assert reason == f"best that works for {codec}"
-
-
-def test_the_next_one_is_taken_with_the_reason():
-    name, reason = codecs.choose(spec(Codec.AV1), ["libx264", "libaom-av1"])
-    assert name == "libaom-av1"
-    assert reason == "best that works for av1 (libsvtav1 does not work here)"
-
-
-def test_a_named_encoder_is_never_replaced():
-    named = spec(Codec.AV1, requires=Requires(encoder="libaom-av1"))
-    assert codecs.choose(named, ALL) == ("libaom-av1", "named by the job")
-    with pytest.raises(errors.TaskError, match="requires the encoder libaom-av1"):
-        codecs.choose(named, ["libsvtav1"])
-    with pytest.raises(errors.TaskError, match="libx264"):
-        codecs.choose(spec(Codec.AV1, requires=Requires(encoder="libx264")), ALL)
-
-
-def test_without_any_encoder_it_is_told_what_was_tried():
-    with pytest.raises(errors.TaskError, match="tried libsvtav1, libaom-av1") as caught:
-        codecs.choose(spec(Codec.AV1), ["libx264"])
-    assert caught.value.failure.code is errors.Code.ENCODER_UNAVAILABLE
 
 
 @pytest.mark.parametrize(

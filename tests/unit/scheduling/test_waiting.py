@@ -8,7 +8,9 @@ _CAPABLE = node.Capabilities(
     engines={"ffmpeg": "9.0"},
     encoders=[
         node.Encoder(name="libx264", codec=spec.Codec.H264, engine=spec.Engine.FFMPEG, works=True),
-        node.Encoder(name="h264_nvenc", codec=spec.Codec.H264, engine=spec.Engine.FFMPEG, works=False, hardware=True),
+        node.Encoder(
+            name="h264_nvenc", codec=spec.Codec.H264, engine=spec.Engine.FFMPEG, works=False, hwaccel=spec.Hwaccel.NVENC
+        ),
     ],
     media_roots=["/srv/media"],
 )
