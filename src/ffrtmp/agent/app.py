@@ -20,6 +20,8 @@ from ffrtmp.agent.workdir import WorkDir
 from ffrtmp.client import http
 from ffrtmp.client.client import Client
 from ffrtmp.domain import errors
+from ffrtmp.process import energy
+from ffrtmp.process.confine import Limiter
 from ffrtmp.protocol import agent
 from ffrtmp.telemetry import logs, metrics
 
@@ -60,11 +62,12 @@ async def run(
             found = await capabilities.detect(settings, work.path)
         except errors.TaskError as error:
             raise errors.InvalidInput(error.message) from error
-        register = capabilities.registration(settings, found, work.origin)
         if not settings.register:
-            _show(settings, register)
+            _show(settings, capabilities.registration(settings, found, work.origin))
             return 0
-        return await _serve(settings, work, found, register, on_ready, stop or asyncio.Event())
+        limiter = await asyncio.to_thread(Limiter.open, work.path / "cgroups", work.origin)
+        found = msgspec.structs.replace(found, limits=limiter.means)
+        return await _serve(settings, work, found, limiter, on_ready, stop or asyncio.Event())
     finally:
         work.close()
 
@@ -87,10 +90,11 @@ async def _serve(
     settings: AgentSettings,
     work: WorkDir,
     found: capabilities.Found,
-    register: agent.Register,
+    limiter: Limiter,
     on_ready: Callable[[Ready], None] | None,
     stop: asyncio.Event,
 ) -> int:
+    register = capabilities.registration(settings, found, work.origin)
     presses = _handle_signals(stop)
     rng = random.SystemRandom()
     registry = metrics.Registry(metrics.AGENT)
@@ -142,6 +146,8 @@ async def _serve(
             master=one,
             threads=settings.threads,
             inspect_threads=min(max(1, cores() // settings.slots), _INSPECT_THREADS),
+            limiter=limiter,
+            meters=energy.Meters(await asyncio.to_thread(energy.sources)),
         )
         running.append(one)
         await warming

@@ -11,11 +11,13 @@ import msgspec
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.kit import Kit
 from ffrtmp.agent.log import AttemptLog
+from ffrtmp.agent.usage import Usage
 from ffrtmp.domain import errors
 from ffrtmp.domain.command import Command
 from ffrtmp.domain.job import Grant, OutputFile, Progress, Result
 from ffrtmp.media.progress import ALMOST
 from ffrtmp.process import run
+from ffrtmp.process.confine import Confinement
 from ffrtmp.runtime.threads import ended
 from ffrtmp.telemetry import logs
 
@@ -44,6 +46,8 @@ class Attempt:
         self.made = Result()
         self.metrics: dict[str, Any] = {}
         self.child: run.Child | None = None
+        self._confinement: Confinement | None = None
+        self._usage = Usage()
         self._percent: float | None = None
 
     @property
@@ -78,15 +82,20 @@ class Attempt:
     async def run(self, command: Command, on_line: Callable[[str, run.Child], None]) -> run.Outcome:
         """A child process from its start to its end, in step with pauses; being cancelled ends it first."""
         await self.running.wait()
+        confinement = self._confined(command)
         self.log.command(command.argv)
         child = self.child = await run.start(
-            command, on_line=lambda line: on_line(line, child), sandbox=self.kit.sandbox
+            command,
+            on_line=lambda line: on_line(line, child),
+            sandbox=self.kit.sandbox,
+            confinement=confinement,
         )
         if "dispatch_seconds" not in self.metrics:
             self.metrics["dispatch_seconds"] = round(time.monotonic() - self.granted_at, 4)
             self.tell(m.TaskStarted(self.id))
         if not self.running.is_set():
             child.pause()
+        measured = self.kit.meters.begin(self.id)
         try:
             outcome = await child.wait()
         except BaseException:
@@ -98,8 +107,25 @@ class Attempt:
             raise
         finally:
             self.child = None
+            energy = self.kit.meters.end(measured)
         self.log.outcome(command.name, outcome)
+        group = confinement.group
+        self._usage.add(outcome, energy, group_cpu_seconds=group.cpu_seconds() if group else None)
+        self.note_made(**self._usage.fields())
         return outcome
+
+    def _confined(self, command: Command) -> Confinement:
+        """What holds all commands of this attempt; made for the first of them."""
+        if self._confinement is None:
+            self._confinement = self.kit.limiter.attempt(self.id)
+            if told := self.kit.limiter.means.told(command.limits):
+                self.log.note(told)
+        return self._confinement
+
+    async def release(self) -> None:
+        """After its last command: nothing that it started is left."""
+        if self._confinement is not None:
+            await self._confinement.close()
 
     # what is told
 

@@ -14,7 +14,7 @@ from ffrtmp.agent.settings import AgentSettings
 from ffrtmp.domain import errors, node
 from ffrtmp.domain.command import Command
 from ffrtmp.media import probe, tools
-from ffrtmp.process import run
+from ffrtmp.process import cgroups, confine, energy, run
 from ffrtmp.protocol import agent
 from ffrtmp.telemetry import logs
 
@@ -35,6 +35,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     machine: machine.Machine
     tools: tools.Tools
     tried: Tried
+    limits: confine.Means
+    energy: list[str]  #: devices that measure it
 
 
 class _Cache(msgspec.Struct, frozen=True):
@@ -55,7 +57,13 @@ async def detect(settings: AgentSettings, work: Path) -> Found:
         tried = await try_all(program, here)
         if _settled(tried, here):
             await asyncio.to_thread((work / _CACHE).write_bytes, msgspec.json.encode(_Cache(key, tried)))
-    return Found(machine=here, tools=program, tried=tried)
+    return Found(
+        machine=here,
+        tools=program,
+        tried=tried,
+        limits=confine.means(*await asyncio.to_thread(cgroups.find)),
+        energy=[source.name for source in await asyncio.to_thread(energy.sources)],
+    )
 
 
 def _settled(tried: Tried, here: machine.Machine) -> bool:
@@ -145,6 +153,8 @@ def registration(settings: AgentSettings, found: Found, origin: str) -> agent.Re
             gpu_sessions=settings.gpu_sessions,
             generates_input=settings.generate_input,
             media_roots=[str(root) for root in settings.roots],
+            limits=msgspec.structs.asdict(found.limits),
+            energy=found.energy,
         ),
         origin=origin,
         slots=settings.slots,
@@ -166,6 +176,9 @@ def describe(register: agent.Register) -> str:
         *([f"gpu sessions  {sessions}"] if (sessions := offered.gpu_sessions) is not None else []),
         f"media roots   {', '.join(offered.media_roots)}",
         f"labels        {', '.join(f'{name}={value}' for name, value in sorted(register.labels.items())) or 'none'}",
+        f"cpu limits    {offered.limits.get('cpu', 'none')}",
+        f"memory limits {offered.limits.get('memory', 'none')} ({offered.limits.get('why', '')})",
+        f"energy        {', '.join(offered.energy) or 'not measured here'}",
         "encoders",
     ]
     for encoder in offered.encoders:

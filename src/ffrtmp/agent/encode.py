@@ -57,7 +57,7 @@ async def encode(attempt: Attempt) -> Result:
             scratch=scratch,
             encoder=choice.encoder.name,
             use=choice.use,
-            threads=kit.threads,
+            threads=threads(attempt),
         )
         progress = FfmpegProgress(expectation.frames, expectation.video_seconds, passes=len(commands))
         async with ways.session(attempt, choice):
@@ -71,10 +71,17 @@ async def encode(attempt: Attempt) -> Result:
     return await publication.publish(made, sha256)
 
 
+def threads(attempt: Attempt) -> int | None:
+    """Of the engine: more than its CPU limit has room for would only wait for each other. None: its own choice."""
+    percent = attempt.spec.limits.max_cpu_percent
+    most = None if percent is None else -(-percent // 100)
+    return min((count for count in (most, attempt.kit.threads) if count is not None), default=None)
+
+
 async def run_all(attempt: Attempt, commands: list[Command], progress: FfmpegProgress) -> None:
     """One command after another, within the attempt's time. Raises TaskError."""
     wall = 0.0
-    wall_before, cpu = attempt.made.wall_seconds or 0.0, attempt.made.cpu_seconds or 0.0  # of ways that failed
+    wall_before = attempt.made.wall_seconds or 0.0  # of ways that failed
     before = time.monotonic() - attempt.granted_at  # the limit is the attempt's, its input's fetching included
     for command in commands:
         limit = command.limits.wall_seconds
@@ -82,10 +89,8 @@ async def run_all(attempt: Attempt, commands: list[Command], progress: FfmpegPro
             limits = msgspec.structs.replace(command.limits, wall_seconds=max(limit - before - wall, 0.1))
             command = msgspec.structs.replace(command, limits=limits)
         outcome = await _run(attempt, command, progress)
-        wall, cpu = wall + outcome.wall_seconds, cpu + outcome.cpu_seconds
-        attempt.note_made(
-            command=list(command.argv), wall_seconds=round(wall_before + wall, 3), cpu_seconds=round(cpu, 3)
-        )
+        wall += outcome.wall_seconds
+        attempt.note_made(command=list(command.argv), wall_seconds=round(wall_before + wall, 3))
         failure = failures.from_outcome(
             outcome.ended.value,
             exit_code=outcome.exit_code,
@@ -93,6 +98,8 @@ async def run_all(attempt: Attempt, commands: list[Command], progress: FfmpegPro
             log=outcome.log,
             wall_seconds=outcome.wall_seconds,
             name=command.name,
+            memory_limit_bytes=command.limits.memory_bytes,
+            peak_memory_bytes=outcome.max_rss_bytes,
         )
         if failure is not None:
             raise TaskError(failure.code, failure.message, retriable=failure.retriable)

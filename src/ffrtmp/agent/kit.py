@@ -12,6 +12,8 @@ from ffrtmp.agent.workdir import WorkDir
 from ffrtmp.domain import node
 from ffrtmp.media.tools import Tools
 from ffrtmp.process import run
+from ffrtmp.process.confine import Limiter
+from ffrtmp.process.energy import Meters
 
 
 class Master(Protocol):
@@ -36,3 +38,5 @@ class Kit(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None  #: of one engine; None: its own choice
     inspect_threads: int = 1
     sandbox: run.Sandbox = run.OFF
+    limiter: Limiter = Limiter()
+    meters: Meters = Meters()

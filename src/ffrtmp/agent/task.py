@@ -93,6 +93,7 @@ class Task:
     async def _clean_up(self, *, send_log: bool) -> None:
         if send_log:
             await self.attempt.send_log()
+        await self.attempt.release()
         try:
             await asyncio.to_thread(self.attempt.kit.work.settle, self.id)
         except OSError as error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ffrtmp.client.client import Client
     from ffrtmp.domain.command import Command
 
-ORDER = ("ffmpeg", "encoders", "gstreamer", "disk", "state", "master")
+ORDER = ("ffmpeg", "encoders", "gstreamer", "limits", "disk", "state", "master")
 _LITTLE_BYTES, _NO_BYTES = 5_000_000_000, 500_000_000
 
 
@@ -164,6 +164,31 @@ def _places() -> list[Check]:
         _room("media root", Path.cwd()),
         _state(state.folder()),
         *_key(state.folder()),
+    ]
+
+
+async def limits() -> list[Check]:
+    """How a job's limits of CPU and memory would be held here, and whether energy is measured."""
+    return await asyncio.to_thread(_limits)
+
+
+def _limits() -> list[Check]:
+    from ffrtmp.process import cgroups, confine, energy
+
+    tree, why = cgroups.find()
+    found = confine.means(tree, why)
+    whole = tree is not None and tree.cpu is not None and tree.memory is not None
+    told = f"CPU: {found.cpu}; memory: {found.memory} ({found.why})"
+    fix = (
+        ""
+        if whole
+        else "Run the agent as a service with Delegate=yes (docs/operations.md); limits hold less exactly meanwhile."
+    )
+    meters = [source.name for source in energy.sources()]
+    measured = ", ".join(meters) or "not measured: no readable RAPL counter, no NVIDIA GPU with nvidia-ml-py"
+    return [
+        Check(group="limits", name="job limits", level=Level.OK if whole else Level.INFO, found=told, fix=fix),
+        Check(group="limits", name="energy", level=Level.OK if meters else Level.INFO, found=measured),
     ]
 
 

@@ -26,6 +26,7 @@ async def command(ctx: click.Context, session: connection.Session, ffmpeg: str |
         checks.programs(ffmpeg),
         *([] if no_encoders else [checks.encoders(ffmpeg)]),
         checks.gstreamer(),
+        checks.limits(),
         checks.places(),
         checks.masters(session.connection, needed=named),
     ]

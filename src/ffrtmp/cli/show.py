@@ -7,6 +7,7 @@ from ffrtmp.cli import output, text, watch
 from ffrtmp.domain import units
 
 if TYPE_CHECKING:
+    from ffrtmp.domain.energy import Energy
     from ffrtmp.domain.job import Verdict
     from ffrtmp.protocol.views import AttemptView, ExplainView, JobView, OutputsView, TasksView
 
@@ -51,6 +52,8 @@ def job_page(out: output.Output, job: "JobView", outputs: "OutputsView | None", 
             ("Submitted", f"{text.clock(job.created_at)} ({text.ago(job.created_at)})"),
             ("Ran", _ran(job)),
             ("Made by", _made_by(job)),
+            ("Took", _took(job)),
+            ("Energy", _energy(job)),
             ("Retries", f"{job.retry_count} of at most {job.max_retries}" if job.retry_count else ""),
             ("Retry of", job.retry_of or ""),
             ("Tags", ", ".join(f"{name}={value}" for name, value in job.tags.items())),
@@ -124,6 +127,9 @@ def explain_page(out: output.Output, job: "JobView", view: "ExplainView") -> Non
         _heading(out, "Decided for you")
         for decision in view.decisions:
             out.text(f"  {decision}")
+    if took := _took(job):
+        _heading(out, "What it took")
+        _pairs(out, [("Engine", took), ("Energy", _energy(job))])
     _heading(out, "Where it can run")
     if view.nodes:
         out.table(
@@ -236,9 +242,32 @@ def _made_by(job: "JobView") -> str:
         f"{made.encoder}{f' on {made.device}' if made.device else ''}{f' ({made.engine.value})' if made.engine else ''}",
         f"{made.frames} frames" if made.frames is not None else "",
         f"{made.speed:.2f}x real time" if made.speed else "",
-        f"{made.cpu_seconds:.1f} s of CPU" if made.cpu_seconds else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _took(job: "JobView") -> str:
+    """What the engine used, as far as it was measured."""
+    made = job.result
+    if made is None or made.cpu_seconds is None:
+        return ""
+    parts = [f"{made.cpu_seconds:.1f} s of CPU"]
+    for size, what in (
+        (made.peak_memory_bytes, "of memory at most"),
+        (made.read_bytes, "read"),
+        (made.written_bytes, "written"),
+    ):
+        if size:
+            parts.append(f"{units.human_bytes(size)} {what}")
+    return ", ".join(parts)
+
+
+def _energy(job: "JobView") -> str:
+    def told(one: "Energy") -> str:
+        beside = f", with {one.shared_with} other attempts beside it" if one.shared_with else ""
+        return f"{one.joules:.1f} J ({one.source}{beside})"
+
+    return "; ".join(told(one) for one in job.result.energy) if job.result else ""
 
 
 def _attempts(out: output.Output, attempts: Sequence["AttemptView"]) -> None:

@@ -83,6 +83,10 @@ FIELDS: tuple[Field, ...] = (
           parameters.DURATION),
     Field("--max-disk", "resource_limits.max_disk_mb", "Most disk space an attempt may use, in MiB.", RUNNING,
           click.IntRange(1)),
+    Field("--max-cpu", "resource_limits.max_cpu_percent", "Most CPU its engine may use, in percent of one core: 150.", RUNNING,
+          click.IntRange(1)),
+    Field("--max-memory", "resource_limits.max_memory_mb", "Most memory its engine may use, in MiB; more ends it.", RUNNING,
+          click.IntRange(1)),
     Field("--tag", "tags", "key=value to find the job by (may be repeated).", RUNNING, parameters.LABEL, multiple=True),
 )  # fmt: skip
 #: options of the submission itself, outside `parameters`

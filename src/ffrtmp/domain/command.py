@@ -6,12 +6,14 @@ import msgspec
 
 
 class CommandLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """None: no limit. A limit that is hit ends the whole process group."""
+    """None: no limit. A limit that is hit ends the whole process group; that of the CPU only slows it."""
 
     wall_seconds: float | None = None
     stall_seconds: float | None = None  #: longest time between two calls of `Child.alive()` (progress)
     disk_bytes: int | None = None  #: size of everything under `watch`
     disk_reserve_bytes: int = 64 * 1024 * 1024  #: stop before the file system of `watch` has less than this
+    cpu_percent: int | None = None  #: 100: one core; over all cores together
+    memory_bytes: int | None = None  #: of all processes of the attempt together
     watch: tuple[Path, ...] = ()  #: files and directories whose size counts; one that is not there yet counts 0
     stop_grace_seconds: float = 5.0  #: from SIGTERM to SIGKILL
 

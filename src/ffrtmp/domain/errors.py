@@ -51,6 +51,7 @@ class Code(enum.StrEnum):
     STALLED = "stalled"
     DISK_FULL = "disk_full"
     DISK_LIMIT = "disk_limit"
+    MEMORY_LIMIT = "memory_limit"
     TRANSFER_FAILED = "transfer_failed"
     LEASE_EXPIRED = "lease_expired"
     NODE_LOST = "node_lost"
@@ -112,6 +113,10 @@ ADVICE: dict[Code, tuple[FailureClass, str]] = {
     ),
     Code.DISK_FULL: (FailureClass.INFRASTRUCTURE, "Free space on the node, or move its --work-dir."),
     Code.DISK_LIMIT: (FailureClass.PERMANENT, "Raise resource_limits.max_disk_mb, or lower the bitrate."),
+    Code.MEMORY_LIMIT: (
+        FailureClass.PERMANENT,
+        "Raise resource_limits.max_memory_mb, or choose a smaller resolution or a faster preset.",
+    ),
     Code.TRANSFER_FAILED: (FailureClass.TRANSIENT, "Check the network between the agent and the master."),
     Code.LEASE_EXPIRED: (
         FailureClass.INFRASTRUCTURE,

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from ffrtmp.domain.energy import Energy
 from ffrtmp.domain.errors import Failure
 from ffrtmp.domain.spec import Engine, Priority, Queue, Spec
 from ffrtmp.domain.states import AttemptState, JobState, TaskState
@@ -73,6 +74,10 @@ class Result(_Record, frozen=True, omit_defaults=True):
     command: list[str] = []
     wall_seconds: float | None = None
     cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None  #: resident, of the largest process
+    read_bytes: int | None = None  #: by the engine's read calls, from wherever
+    written_bytes: int | None = None
+    energy: list[Energy] = []  #: only what was measured
     frames: int | None = None
     speed: float | None = None
     metrics: dict[str, Any] = {}  #: what a reference agent measured

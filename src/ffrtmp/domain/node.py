@@ -59,6 +59,8 @@ class Capabilities(_Record, frozen=True, forbid_unknown_fields=True):
     gpu_sessions: int | None = None  #: hardware encodes at the same time; None: as many as the driver lets
     generates_input: bool = True
     media_roots: list[str] = []
+    limits: dict[str, str] = {}  #: cpu, memory → how a job's limit is held; why
+    energy: list[str] = []  #: devices that measure theirs
     reference_protocol: bool = False  #: an agent of the reference: whole files, local paths, plain values
 
     def working(self) -> list[Encoder]:

@@ -164,6 +164,8 @@ class Limits(_Frozen, frozen=True):
     timeout_seconds: float | None = None  #: wall time of one attempt
     stall_seconds: float = 120.0  #: longest time without progress
     max_disk_bytes: int | None = None  #: size of the output and everything beside it in scratch
+    max_cpu_percent: int | None = None  #: 100: one core
+    max_memory_bytes: int | None = None  #: of the engine's processes together
 
 
 class Requires(_Frozen, frozen=True):

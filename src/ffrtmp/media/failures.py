@@ -23,6 +23,8 @@ _SIGNS: tuple[tuple[re.Pattern[str], Code], ...] = tuple(
         ),
     )
 )
+#: what an engine says that is refused memory
+_NO_MEMORY = re.compile(r"Cannot allocate memory|malloc of size \d+ failed|[Oo]ut of memory|std::bad_alloc")
 #: lines that are not the cause
 _NOISE = re.compile(
     r"Task finished with error|Terminating thread with return code|Error sending frames to consumers|Conversion failed"
@@ -47,16 +49,21 @@ def from_outcome(
     log: str,
     wall_seconds: float,
     name: str = "ffmpeg",
+    memory_limit_bytes: int | None = None,
+    peak_memory_bytes: int = 0,
 ) -> Failure | None:
     """The fields of a `process.run.Outcome` → why it failed; None when it did not.
 
-    `ended` is `Outcome.ended`. (`media` and `process` do not know each other; the agent brings them together.)
+    `ended` is `Outcome.ended`, `memory_limit_bytes` what the command may use. (`media` and
+    `process` do not know each other; the agent brings them together.)
     """
     after = f" after {wall_seconds:.1f} s"
     match ended:
         case "exited":
             if exit_code == 0:
                 return None
+            if memory_limit_bytes is not None and _NO_MEMORY.search(log):
+                return _memory_limit(name, after, memory_limit_bytes, peak_memory_bytes)
             return from_exit(exit_code, signal, log, name)
         case "timed_out":
             return Failure(code=Code.TIMED_OUT, message=f"{name} was ended{after}: its time limit")
@@ -64,10 +71,21 @@ def from_outcome(
             return Failure(code=Code.STALLED, message=f"{name} made no progress and was ended{after}{_tail(log)}")
         case "disk_limit":
             return Failure(code=Code.DISK_LIMIT, message=f"{name} was ended{after}: it wrote more than the job may")
+        case "memory_limit":
+            return _memory_limit(name, after, memory_limit_bytes or 0, peak_memory_bytes)
         case "disk_full":
             return Failure(code=Code.DISK_FULL, message=f"{name} was ended{after}: the disk is almost full")
         case _:
             return Failure(code=Code.CANCELED, message=f"{name} was stopped{after}")
+
+
+def _memory_limit(name: str, after: str, limit_bytes: int, peak_bytes: int) -> Failure:
+    mebibyte = 1 << 20
+    used = f" (resident at last, its program included: {peak_bytes / mebibyte:.0f} MiB)" if peak_bytes else ""
+    return Failure(
+        code=Code.MEMORY_LIMIT,
+        message=f"{name} was ended{after}: it needs more memory than the job's {limit_bytes / mebibyte:.0f} MiB{used}",
+    )
 
 
 def _tail(log: str) -> str:

@@ -94,6 +94,8 @@ class _Job:
                 wall_seconds=limits.timeout_seconds,
                 stall_seconds=limits.stall_seconds,
                 disk_bytes=limits.max_disk_bytes,
+                cpu_percent=limits.max_cpu_percent,
+                memory_bytes=limits.max_memory_bytes,
                 watch=(self._scratch, self._output),
                 stop_grace_seconds=_STOP_GRACE_SECONDS,
             ),

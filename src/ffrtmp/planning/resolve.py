@@ -64,6 +64,8 @@ def resolve(body: bodies.SubmitBody) -> spec.Spec:
         limits=spec.Limits(
             timeout_seconds=given.resource_limits.timeout_sec,
             max_disk_bytes=_megabytes(given.resource_limits.max_disk_mb),
+            max_cpu_percent=given.resource_limits.max_cpu_percent,
+            max_memory_bytes=_megabytes(given.resource_limits.max_memory_mb),
         ),
         requires=spec.Requires(
             engine=engine(body),

@@ -26,8 +26,6 @@ FIELDS: dict[str, str] = {
     "audio.tracks": "leave it out: the first audio track is used",
     "audio.loudness": "leave it out: loudness is kept",
     "verify.vmaf_min": "leave it out",
-    "resource_limits.max_cpu_percent": "limit the agent with --max-concurrent-jobs",
-    "resource_limits.max_memory_mb": "leave it out",
 }
 #: field → (values that work, what to use meanwhile)
 VALUES: dict[str, tuple[frozenset[str], str]] = {

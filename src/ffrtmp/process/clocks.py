@@ -11,6 +11,7 @@ class Ended(enum.StrEnum):
     STALLED = "stalled"
     DISK_LIMIT = "disk_limit"
     DISK_FULL = "disk_full"
+    MEMORY_LIMIT = "memory_limit"
     STOPPED = "stopped"  # we were asked to
 
 

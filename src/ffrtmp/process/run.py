@@ -11,6 +11,7 @@ import msgspec
 from ffrtmp.domain.command import Command
 from ffrtmp.process import disk, spawn
 from ffrtmp.process.clocks import Clocks, Ended
+from ffrtmp.process.confine import Confinement
 from ffrtmp.process.log import Ring
 from ffrtmp.process.pipes import BytesPipe, LinesPipe, read_pipe
 from ffrtmp.process.sandbox import OFF, Sandbox
@@ -35,6 +36,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float
     max_rss_bytes: int
     log: str  #: stderr (and stdout where nobody reads it), bounded, without control characters
+    read_bytes: int | None = None  #: as `spawn.Exit` has them
+    written_bytes: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -45,11 +48,16 @@ class Child:
     """A running child. `start` makes it."""
 
     def __init__(
-        self, command: Command, process: "subprocess.Popen[bytes]", on_line: Callable[[str], None] | None
+        self,
+        command: Command,
+        process: "subprocess.Popen[bytes]",
+        on_line: Callable[[str], None] | None,
+        confinement: Confinement | None = None,
     ) -> None:
         self.command = command
         self.pid = process.pid
         self._process = process
+        self._confinement = confinement
         self._loop = asyncio.get_running_loop()
         limits = command.limits
         self._clocks = Clocks(self._loop.time(), wall_seconds=limits.wall_seconds, stall_seconds=limits.stall_seconds)
@@ -140,6 +148,8 @@ class Child:
             await self._terminate()
         exited = await self._exit
         running = self._clocks.running_seconds(self._loop.time())
+        if self._reason is None and exited.exit_code != 0 and self._confinement and self._confinement.killed():
+            self._reason = Ended.MEMORY_LIMIT
         await self._drain(pipes)
         return Outcome(
             ended=self._reason or Ended.EXITED,
@@ -149,10 +159,14 @@ class Child:
             cpu_seconds=exited.cpu_seconds,
             max_rss_bytes=self._peak(exited),
             log=self._ring.text(),
+            read_bytes=exited.read_bytes,
+            written_bytes=exited.written_bytes,
         )
 
     async def _look(self) -> None:
         self._peak_rss = max(self._peak_rss, spawn.peak_rss_bytes(self.pid))
+        if self._confinement is not None and self._confinement.grown(self.pid, self.command.limits):
+            self._end(Ended.MEMORY_LIMIT)
         if self.command.limits.watch and (breach := await asyncio.to_thread(disk.breach, self.command.limits)):
             self._end(breach)
 
@@ -185,21 +199,34 @@ class Child:
 
     def _peak(self, exited: spawn.Exit) -> int:
         """ru_maxrss starts at *our* size (the kernel counts the vforked child before its exec), so only above that is it the
-        child's own. Below, the last sample counts; for a child too short to be sampled ru_maxrss stays as an upper bound."""
+        child's own. Below, the last sample counts; for a child too short to be sampled ru_maxrss is an upper bound, and so is the
+        peak of its control group."""
         if exited.max_rss_bytes > spawn.own_peak_rss_bytes():
             return exited.max_rss_bytes
-        return self._peak_rss or exited.max_rss_bytes
+        group = self._confinement.group if self._confinement else None
+        bound = group.peak_bytes() if group else None
+        return self._peak_rss or min(exited.max_rss_bytes, bound or exited.max_rss_bytes)
 
 
-async def start(command: Command, *, on_line: Callable[[str], None] | None = None, sandbox: Sandbox = OFF) -> Child:
+async def start(
+    command: Command,
+    *,
+    on_line: Callable[[str], None] | None = None,
+    sandbox: Sandbox = OFF,
+    confinement: Confinement | None = None,
+) -> Child:
     """Start a child as the leader of its own session and process group, without stdin.
 
     Lines of stdout go to `on_line`, or into the log when there is none. Call it from the event loop's thread (see `spawn`).
-    Raises TaskError(encoder_unavailable) when the program is not there.
+    Without a confinement nobody holds its limits of CPU and memory. Raises TaskError(encoder_unavailable) when the program is not
+    there, OSError when a limit cannot be set.
     """
     command = sandbox.wrap(command)
+    if confinement is not None:
+        command = confinement.enter(command)
     stderr = subprocess.PIPE if on_line else subprocess.STDOUT
-    return Child(command, spawn.popen(command, stdout=subprocess.PIPE, stderr=stderr), on_line)
+    process = spawn.popen(command, stdout=subprocess.PIPE, stderr=stderr)
+    return Child(command, process, on_line, confinement)
 
 
 async def to_end(command: Command, *, on_line: Callable[[str], None] | None = None, sandbox: Sandbox = OFF) -> Outcome:

@@ -42,6 +42,10 @@ class Exit(msgspec.Struct, frozen=True):
     signal: int | None
     cpu_seconds: float  #: user + system, of it and of all children that it waited for
     max_rss_bytes: int
+    read_bytes: (
+        int | None
+    )  #: that it and the children it waited for asked the kernel for and got, from wherever; None: not told here
+    written_bytes: int | None
 
 
 def environment(command: Command) -> dict[str, str]:
@@ -130,6 +134,7 @@ async def reap(process: subprocess.Popen[bytes]) -> Exit:
     finally:
         os.close(fd)
     signal_group(process.pid, signal.SIGKILL)
+    read_bytes, written_bytes = moved_bytes(process.pid)
     _, status, usage = os.wait4(process.pid, 0)  # noqa: ASYNC222  it has ended: this does not wait
     code = os.waitstatus_to_exitcode(status)
     process.returncode = code  # Popen must not wait for it a second time
@@ -138,7 +143,20 @@ async def reap(process: subprocess.Popen[bytes]) -> Exit:
         signal=-code if code < 0 else None,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
         max_rss_bytes=usage.ru_maxrss * 1024,
+        read_bytes=read_bytes,
+        written_bytes=written_bytes,
     )
+
+
+def moved_bytes(pid: int) -> tuple[int | None, int | None]:
+    """`rchar` and `wchar` of proc(5): all that went through read and write, pipes and cached pages too. A process that has ended
+    and was not waited for still tells them."""
+    try:
+        with open(f"/proc/{pid}/io") as counters:
+            found = {name: int(value) for name, _, value in (line.partition(":") for line in counters)}
+    except OSError:  # a kernel that does not count, or a file that is hidden from us
+        return None, None
+    return found.get("rchar"), found.get("wchar")
 
 
 def peak_rss_bytes(pid: int) -> int:

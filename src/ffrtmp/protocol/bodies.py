@@ -88,13 +88,14 @@ class VerifyBody(Body):
 
 
 _MOST_MEGABYTES = 1 << 30  # 1 PiB
+_LEAST_MEMORY_MEGABYTES = 16  # no engine starts with less
 
 
 class LimitsBody(Body):
     """The reference's `resource_limits`."""
 
-    max_cpu_percent: int | None = None
-    max_memory_mb: int | None = None
+    max_cpu_percent: Annotated[int, Field(ge=1, le=100 * 4096)] | None = None
+    max_memory_mb: Annotated[int, Field(ge=_LEAST_MEMORY_MEGABYTES, le=_MOST_MEGABYTES)] | None = None
     max_disk_mb: Annotated[int, Field(ge=1, le=_MOST_MEGABYTES)] | None = None
     timeout_sec: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None
 

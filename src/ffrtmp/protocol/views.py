@@ -182,6 +182,19 @@ class SpecView(_View, frozen=True):
     nodes: list[NodeFit]
 
 
+class PresetView(_View, frozen=True):
+    name: str
+    description: str
+    source: str  #: shipped, operator
+    parameters: dict[str, Any]
+    text: str  #: the file, in TOML
+
+
+class PresetsView(_View, frozen=True):
+    presets: list[PresetView]
+    count: int
+
+
 class NodeView(_View, frozen=True):
     id: str
     name: str
@@ -205,6 +218,8 @@ class NodeView(_View, frozen=True):
     decoders: list[nodes.Decoder] = []
     gpu_sessions: int | None = None
     media_roots: list[str] = []
+    limits: dict[str, str] = {}  #: cpu, memory → how a job's limit is held there; why
+    energy: list[str] = []  #: devices that measure theirs
 
 
 class NodePage(_View, frozen=True):
@@ -374,6 +389,8 @@ def node_view(node: nodes.Node) -> NodeView:
         decoders=node.capabilities.decoders,
         gpu_sessions=node.capabilities.gpu_sessions,
         media_roots=node.capabilities.media_roots,
+        limits=node.capabilities.limits,
+        energy=node.capabilities.energy,
         last_heartbeat=rfc3339(node.last_heartbeat),
         registered_at=rfc3339(node.registered_at),
     )

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -24,10 +25,23 @@ from ffrtmp.domain import errors, node
 from ffrtmp.domain.command import Command
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.job import Grant, OutputFile
-from ffrtmp.domain.spec import Codec, Container, Engine, Input, InputKind, Limits, Preset, Requires, Spec
+from ffrtmp.domain.spec import (
+    Codec,
+    Container,
+    Engine,
+    Input,
+    InputKind,
+    Limits,
+    Preset,
+    Rate,
+    RateMode,
+    Requires,
+    Spec,
+)
 from ffrtmp.domain.units import Resolution
 from ffrtmp.media import tools
-from ffrtmp.process import run
+from ffrtmp.process import cgroups, run
+from ffrtmp.process.confine import Limiter
 
 SMALL = msgspec.structs.replace(
     simulated.SPEC, duration=1.0, preset=Preset.ULTRAFAST, resolution=Resolution(160, 90), requires=Requires()
@@ -234,6 +248,89 @@ async def test_limits_end_the_engine(bench: Bench) -> None:
     assert ended.failure.code is Code.DISK_LIMIT
     assert ended.result is not None
     assert ended.result.command
+
+
+@pytest.fixture
+def limiter(bench: Bench) -> Limiter:
+    """The agent's, with control groups where this machine has them."""
+    tree, why = cgroups.find()
+    if tree is not None and tree.version == 2:
+        tree = None  # the tests do not move the processes beside them into another group
+    made = Limiter(tree, why, owner=f"task{os.getpid()}")
+    bench.kit = msgspec.structs.replace(bench.kit, limiter=made)
+    return made
+
+
+def groups(limiter: Limiter) -> list[Path]:
+    return [found for place in (limiter.tree.places if limiter.tree else ()) for found in place.glob("ffrtmp-task*")]
+
+
+async def test_what_an_attempt_took_is_in_its_result(bench: Bench, limiter: Limiter, clip: Path) -> None:
+    ended = await bench.run(of_file())
+    assert ended.result is not None
+    made = ended.result
+    assert made.cpu_seconds is not None
+    assert made.cpu_seconds > 0
+    assert made.peak_memory_bytes is not None
+    assert 10 << 20 < made.peak_memory_bytes < 1 << 30
+    assert made.read_bytes is not None
+    assert made.read_bytes >= len(content(clip))
+    assert made.written_bytes is not None
+    assert made.written_bytes >= made.outputs[0].size_bytes
+    assert made.energy == []  # no source was given, and none is invented
+    assert groups(limiter) == []
+
+
+async def test_both_passes_count(bench: Bench, limiter: Limiter) -> None:
+    two = msgspec.structs.replace(SMALL, rate=Rate(mode=RateMode.TWO_PASS, bitrate_bps=200_000))
+    ended = await bench.run(two)
+    assert ended.result is not None
+    told = bench.task.attempt.log.text() if bench.task else ""
+    passes = [float(found) for found in re.findall(r"([\d.]+) CPU-s", told)]
+    assert len(passes) == 2
+    assert ended.result.cpu_seconds is not None
+    assert ended.result.cpu_seconds >= sum(passes) - 0.02
+
+
+async def test_a_memory_limit_ends_the_attempt_and_says_so(bench: Bench, limiter: Limiter) -> None:
+    if limiter.tree is None or limiter.tree.memory is None:
+        pytest.skip("no memory controller is ours here")
+    large = msgspec.structs.replace(
+        SMALL, duration=60.0, resolution=Resolution(1920, 1080), limits=Limits(max_memory_bytes=48 << 20)
+    )
+    ended = await bench.run(large)
+    assert ended.failure is not None
+    assert ended.failure.code is Code.MEMORY_LIMIT
+    assert "more memory than the job's 48 MiB" in ended.failure.message
+    assert ended.result is not None
+    assert ended.result.peak_memory_bytes
+    assert "limits: memory 48 MiB (cgroup v" in bench.master.logs["a" * 32]
+    assert groups(limiter) == []
+
+
+async def test_limits_without_control_groups(bench: Bench) -> None:
+    held = msgspec.structs.replace(SMALL, limits=Limits(max_memory_bytes=1 << 30, max_cpu_percent=100))
+    ended = await bench.run(held)
+    assert ended.failure is None
+    assert bench.task is not None
+    told = bench.task.attempt.log.text()
+    assert "limits: CPU 100 % of a core (low priority, on as many whole cores as the limit needs)" in told
+    assert "memory 1024 MiB (resident memory, looked at each second)" in told
+
+
+async def test_no_more_threads_than_the_cpu_limit_has_room_for(bench: Bench) -> None:
+    held = msgspec.structs.replace(SMALL, limits=Limits(max_cpu_percent=150))
+    ended = await bench.run(held)
+    assert ended.result is not None
+    assert "-threads 2 " in " ".join(ended.result.command)
+
+
+async def test_a_kill_leaves_no_control_group(bench: Bench, limiter: Limiter) -> None:
+    task = bench.start(LONG)
+    await bench.until(m.TaskStarted)
+    task.kill(now=True)
+    await task.wait()
+    assert groups(limiter) == []
 
 
 async def test_a_file_that_grew_too_large_between_two_looks(bench: Bench) -> None:

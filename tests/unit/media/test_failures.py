@@ -56,6 +56,7 @@ def test_success_is_no_failure():
         ("stalled", Code.STALLED),
         ("disk_limit", Code.DISK_LIMIT),
         ("disk_full", Code.DISK_FULL),
+        ("memory_limit", Code.MEMORY_LIMIT),
         ("stopped", Code.CANCELED),
     ],
 )
@@ -63,6 +64,28 @@ def test_what_we_ended_is_told_with_the_reason(ended, code):
     failure = outcome(ended)
     assert failure.code is code
     assert "after 12.3 s" in failure.message
+
+
+def test_the_memory_limit_is_told_with_what_was_used():
+    failure = outcome("memory_limit", memory_limit_bytes=256 << 20, peak_memory_bytes=250 << 20)
+    assert (
+        "needs more memory than the job's 256 MiB (resident at last, its program included: 250 MiB)" in failure.message
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[libx264 @ 0x55d] malloc of size 4194304 failed",
+        "Error while opening encoder: Cannot allocate memory",
+        "terminate called after throwing an instance of 'std::bad_alloc'",
+    ],
+)
+def test_an_engine_that_is_refused_memory_within_a_limit(line):
+    limited = outcome("exited", exit_code=1, signal=None, log=line, memory_limit_bytes=64 << 20)
+    assert limited.code is Code.MEMORY_LIMIT
+    free = outcome("exited", exit_code=1, signal=None, log=line)
+    assert free.code is Code.ENGINE_FAILED
 
 
 def test_a_crash_names_the_signal_and_the_last_lines():

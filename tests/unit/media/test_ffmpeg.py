@@ -306,12 +306,19 @@ def test_the_fast_presets_of_libvpx_have_no_real_time_mode_in_two_passes():
 
 
 def test_limits_and_paths_are_data():
-    limits = Limits(timeout_seconds=60.0, stall_seconds=30.0, max_disk_bytes=1_000_000)
+    limits = Limits(
+        timeout_seconds=60.0,
+        stall_seconds=30.0,
+        max_disk_bytes=1_000_000,
+        max_cpu_percent=150,
+        max_memory_bytes=1 << 30,
+    )
     [command] = build(spec(codec=Codec.AV1, limits=limits), "libsvtav1", None, SOURCE)
     assert command.limits.wall_seconds == 60.0
     assert command.limits.stop_grace_seconds <= 1, "a canceled job would go on for as long"
     assert command.limits.stall_seconds == 30.0
     assert command.limits.disk_bytes == 1_000_000
+    assert (command.limits.cpu_percent, command.limits.memory_bytes) == (150, 1 << 30)
     assert command.limits.watch == (Path("/scratch"), Path("/out/.stage"))
     assert command.reads == (Path("/in/in.mp4"),)
     assert command.writes == (Path("/scratch"), Path("/out"))

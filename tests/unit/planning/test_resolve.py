@@ -30,6 +30,13 @@ def test_parameters_go_over_the_scenario_and_defaults_under_it() -> None:
     assert any("container: mp4" in decision for decision in what.decisions)
 
 
+def test_limits_are_kept_in_bytes_and_percent() -> None:
+    limits = {"max_cpu_percent": 250, "max_memory_mb": 512, "max_disk_mb": 100, "timeout_sec": 60}
+    assert _resolve({"codec": "h264", "resource_limits": limits}).limits == spec.Limits(
+        max_cpu_percent=250, max_memory_bytes=512 << 20, max_disk_bytes=100 << 20, timeout_seconds=60.0
+    )
+
+
 def test_the_container_follows_from_the_output_or_the_codec() -> None:
     assert _resolve({"codec": "vp9"}).container is spec.Container.WEBM
     assert _resolve({"codec": "vp9", "output": "a/b.mkv"}).container is spec.Container.MKV
@@ -116,7 +123,7 @@ def test_all_faults_are_told_at_once() -> None:
 @pytest.mark.parametrize("field", sorted(unsupported.FIELDS))
 def test_each_field_to_come_is_refused_as_such(field: str) -> None:
     *outer, name = field.split(".")
-    value: object = "x" if name not in ("vmaf_min", "max_cpu_percent", "max_memory_mb") else 1
+    value: object = "x" if name != "vmaf_min" else 1
     parameters: dict[str, object] = {name: value}
     for part in reversed(outer):
         parameters = {part: parameters}

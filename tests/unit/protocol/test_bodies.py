@@ -49,12 +49,26 @@ def test_a_quantity_that_is_no_number_we_can_hold_is_refused(field: str, digits:
     ]
 
 
-@pytest.mark.parametrize("field", ["requires.min_memory_mb", "resource_limits.max_disk_mb"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "requires.min_memory_mb",
+        "resource_limits.max_disk_mb",
+        "resource_limits.max_memory_mb",
+        "resource_limits.max_cpu_percent",
+    ],
+)
 def test_an_amount_has_an_upper_bound(field: str) -> None:
     outer, inner = field.split(".")
     assert _faults(f'{{"parameters": {{"{outer}": {{"{inner}": {"9" * 30}}}}}}}'.encode()) == [
         (f"parameters.{field}", "invalid_value")
     ]
+
+
+@pytest.mark.parametrize(("field", "value"), [("max_memory_mb", 15), ("max_cpu_percent", 0), ("max_cpu_percent", 12.5)])
+def test_a_limit_that_nothing_could_run_in(field: str, value: float) -> None:
+    raw = json.dumps({"parameters": {"resource_limits": {field: value}}}).encode()
+    assert _faults(raw) == [(f"parameters.resource_limits.{field}", "invalid_value")]
 
 
 def test_faults_beyond_counting_are_counted() -> None:
