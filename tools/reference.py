@@ -1,4 +1,4 @@
-"""Write the reference tables of docs/api.md, docs/metrics.md and docs/job-spec.md between their markers.
+"""Write the reference tables of docs/api.md, docs/metrics.md, docs/job-spec.md and docs/presets.md between their markers.
 
 python tools/reference.py          write
 python tools/reference.py --check  exit 1 when a table is not what the code says
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ffrtmp.master.api import routes
-from ffrtmp.planning import unsupported
+from ffrtmp.planning import library, unsupported
 from ffrtmp.protocol import bodies
 from ffrtmp.telemetry import metrics
 
@@ -49,12 +49,19 @@ def field_list() -> str:
     return ", ".join(f"`{name}`" for name in known)
 
 
+def preset_table() -> str:
+    rows = ["| preset | what it makes |", "|---|---|"]
+    rows += [f"| `{preset.name}` | {preset.description} |" for preset in library.shipped().all()]
+    return "\n".join(rows)
+
+
 TABLES = {
     Path("docs/api.md"): {"routes": route_table},
     Path("docs/metrics.md"): {
         "master": lambda: metric_table(metrics.MASTER),
         "agent": lambda: metric_table(metrics.AGENT),
     },
+    Path("docs/presets.md"): {"presets": preset_table},
     Path("docs/job-spec.md"): {"fields": field_list, "unsupported": unsupported_table},
 }
 

@@ -1,18 +1,40 @@
 """`--dry-run`: what a submission would become, worked out here, without a master."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ffrtmp.cli import connection, output, placing, show
-from ffrtmp.domain import units
+from ffrtmp.domain import errors, units
 
 if TYPE_CHECKING:
     from ffrtmp.cli.transcoding import Item
+    from ffrtmp.planning import presets
 
 _AS_INPUT = "as the input"
 
 
-def resolve(body: dict[str, Any]) -> dict[str, Any]:
+async def book(session: connection.Session, bodies: Sequence[dict[str, Any]]) -> "presets.Book":
+    """The presets that come along, and what these submissions name beside them, as the master has it. A master that does not answer
+    or does not know it is not a fault here: who reads the submission says so."""
+    from ffrtmp.planning import library, presets, scenarios
+
+    known = library.shipped()
+    named = dict.fromkeys(body["scenario"] for body in bodies if isinstance(body.get("scenario"), str))
+    missing = [name for name in named if name and known.get(name) is None and not scenarios.matches(name)]
+    if not missing:
+        return known
+    found = []
+    with contextlib.suppress(errors.FfrtmpError):
+        async with session.open() as client:
+            for name in missing:
+                with contextlib.suppress(errors.NotFound):
+                    one = await client.preset(name)
+                    found.append(presets.read(one.name, one.text, shipped=False))
+    return presets.Book([*known.all(), *found])
+
+
+def resolve(body: dict[str, Any], known: "presets.Book") -> dict[str, Any]:
     """The spec as JSON. Raises InvalidInput with every fault."""
     import msgspec
 
@@ -20,7 +42,7 @@ def resolve(body: dict[str, Any]) -> dict[str, Any]:
     from ffrtmp.protocol import bodies
 
     parsed = bodies.parse(bodies.SubmitBody, msgspec.json.encode(body))
-    spec: dict[str, Any] = msgspec.to_builtins(planning.resolve(parsed))
+    spec: dict[str, Any] = msgspec.to_builtins(planning.resolve(parsed, known))
     return spec
 
 

@@ -15,6 +15,7 @@ _COMMANDS = {
     "doctor": (f"{_HERE}.doctor", "Check what works here, and say how to mend what does not."),
     "jobs": (f"{_HERE}.jobs", "Submit jobs, see and steer them, fetch what they made."),
     "nodes": (f"{_HERE}.nodes", "See the machines, drain and remove them."),
+    "presets": (f"{_HERE}.presets", "See the presets that jobs may name."),
     "queue": (f"{_HERE}.queue", "Show what waits, by queue and requirements, and why."),
     "master": (f"{_HERE}.master", "Run the master: the queue and its HTTP API."),
     "agent": (f"{_HERE}.agent", "Run an agent: the program that encodes on this machine."),
@@ -25,7 +26,7 @@ _COMMANDS = {
 }
 _SECTIONS = {
     "Begin here": ("up", "transcode", "doctor"),
-    "Work with a farm": ("jobs", "nodes", "queue"),
+    "Work with a farm": ("jobs", "presets", "nodes", "queue"),
     "Run a farm": ("master", "agent", "config", "certs"),
     "More": ("completion", "version"),
 }

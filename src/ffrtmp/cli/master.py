@@ -60,6 +60,13 @@ _OPTIONS: list[click.Parameter] = [
     ),
     _option("--no-auth", "No authentication; loopback only, for development.", is_flag=True, section=SECURITY),
     _option(
+        "--presets",
+        "Directory with presets of your own, NAME.toml (may be repeated); read at start.",
+        type=PATH,
+        multiple=True,
+        section=WORK,
+    ),
+    _option(
         "--max-retries",
         "Attempts after the first, for failures that a retry can mend.",
         type=click.IntRange(0),
@@ -157,6 +164,7 @@ def make_settings(values: dict[str, Any]) -> "MasterSettings":
         values[f"{name}_seconds"] = values.pop(name)
     for name in ("cert_hosts", "cert_ips"):
         values[name] = tuple(values[name] or ())
+    values["presets"] = tuple(values["presets"])
     values["api_key"] = values["api_key"] or ""
     values["db_dsn"] = values["db_dsn"] or ""
     return MasterSettings(**values)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ffrtmp.cli import base, parameters
+from ffrtmp.cli import base, names, parameters
 from ffrtmp.domain import errors
 
 INPUT, VIDEO, AUDIO, RUNNING = "Input", "Picture", "Audio", "How it runs"
@@ -27,13 +27,14 @@ class Field:
     type: Any = None
     multiple: bool = False
     switch: bool = False
+    complete: Any = None  #: of what a shell completes
 
     @property
     def name(self) -> str:
         return "spec_" + self.flag.removeprefix("--").replace("-", "_")
 
     def option(self) -> base.Option:
-        settings: dict[str, Any] = {"help": self.help, "section": self.section}
+        settings: dict[str, Any] = {"help": self.help, "section": self.section, "shell_complete": self.complete}
         if self.switch:
             settings["is_flag"] = True
         elif self.multiple:
@@ -91,7 +92,8 @@ FIELDS: tuple[Field, ...] = (
 )  # fmt: skip
 #: options of the submission itself, outside `parameters`
 SUBMISSION: tuple[Field, ...] = (
-    Field("--scenario", "scenario", "A preset by name: 720p30-h264, 1080p-av1, 4K60-h265.", VIDEO),
+    Field("--scenario", "scenario", "A preset by name (ffrtmp presets list), or size, rate and codec: 720p30-h264, 4K60-h265.",
+          VIDEO, complete=names.complete_scenario),
     Field("--engine", "engine", "auto, ffmpeg or gstreamer.", RUNNING, _choice("auto", "ffmpeg", "gstreamer")),
     Field("--queue", "queue", "live goes before default, default before batch.", RUNNING,
           _choice("live", "default", "batch")),

@@ -3,12 +3,15 @@
 import secrets
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ffrtmp.cli import base, connection, dry_run, jobs_read, parameters, spec_options, text
 from ffrtmp.domain import errors
+
+if TYPE_CHECKING:
+    from ffrtmp.planning import presets
 
 _PATHS = {"parameters.input": "--input", "parameters.output": "--output-file", "parameters.overwrite": "--overwrite"}
 _OPTIONS: list[click.Parameter] = [
@@ -50,6 +53,7 @@ class _Command(connection.Command):
     examples=[
         "ffrtmp jobs submit --scenario 720p30-h264 --duration 120 --bitrate 2M",
         "ffrtmp jobs submit --input in.mov --output-file out.mp4 --codec h264 --crf 21 --follow",
+        "ffrtmp jobs submit --input in.mov --output-file out.mp4 --scenario web-1080p-h264 --crf 20",
         "ffrtmp jobs submit --file job.json --priority high --wait",
         "ffrtmp jobs submit --codec av1 --dry-run",
     ],
@@ -93,7 +97,7 @@ async def command(
         raise click.UsageError("Say what to make: --scenario 720p30-h264, or --codec h264, or --file job.json.")
     try:
         if dry:
-            _dry(session, bodies, many)
+            _dry(session, bodies, many, await dry_run.book(session, bodies))
             return None
         return await _submit(session, bodies, many, idempotency_key, wait=wait, follow=follow, timeout=timeout)
     except errors.InvalidInput as error:
@@ -120,8 +124,8 @@ def _bodies(source: str | None) -> tuple[bool, list[dict[str, Any]]]:
     return many, items
 
 
-def _dry(session: connection.Session, bodies: list[dict[str, Any]], many: bool) -> None:
-    specs = [dry_run.resolve(body) for body in bodies]
+def _dry(session: connection.Session, bodies: list[dict[str, Any]], many: bool, known: "presets.Book") -> None:
+    specs = [dry_run.resolve(body, known) for body in bodies]
     if session.out.json:
         session.out.document({"specs": specs, "count": len(specs)} if many else specs[0])
         return

@@ -11,6 +11,7 @@ from ffrtmp.domain import errors
 
 if TYPE_CHECKING:
     from ffrtmp.client.client import Client
+    from ffrtmp.planning import presets
 
 _OPTIONS: list[click.Parameter] = [
     *spec_options.options(),
@@ -33,6 +34,7 @@ _OPTIONS: list[click.Parameter] = [
         "ffrtmp transcode holiday.mov holiday.mp4",
         "ffrtmp transcode talk.mkv talk.webm --codec av1 --crf 30 --resolution 720p",
         "ffrtmp transcode *.mov small/ --codec h265 --preset fast --audio aac",
+        "ffrtmp transcode *.mov web/ --scenario web-720p-h264",
         "ffrtmp transcode in.mp4 out.mp4 --bitrate 3M --two-pass --master farm.local:8080",
     ],
     notes="OUT is a file, or a directory for several inputs. Without --codec and --scenario it is h264, or vp9 for .webm. "
@@ -55,10 +57,12 @@ async def command(
     if not inputs:
         raise click.UsageError(f"Give an input and an output: ffrtmp transcode {out} OUT", click.get_current_context())
     asked = spec_options.take(values)
-    items = _items(inputs, out, asked, overwrite=overwrite)
+    known = await dry_run.book(session, [asked])
+    preset = known.get(str(asked.get("scenario") or ""))
+    items = _items(inputs, out, asked, preset, overwrite=overwrite)
     try:
         # every fault of the request shows before a byte is sent
-        specs = [dry_run.resolve(spec_options.merge(item.body, _nominal(item))) for item in items]
+        specs = [dry_run.resolve(spec_options.merge(item.body, _nominal(item)), known) for item in items]
     except errors.InvalidInput as error:
         raise spec_options.as_options(error, {"parameters.output": "OUT", "parameters.input": "IN"}) from None
     if dry:
@@ -72,11 +76,15 @@ def _nominal(item: transcoding.Item) -> dict[str, Any]:
     return {"parameters": {"input": f"./{item.source.name}", "output": f"./{item.target.name}"}}
 
 
-def _items(inputs: tuple[str, ...], out: str, asked: dict[str, Any], *, overwrite: bool) -> list[transcoding.Item]:
+def _items(
+    inputs: tuple[str, ...], out: str, asked: dict[str, Any], preset: "presets.Preset | None", *, overwrite: bool
+) -> list[transcoding.Item]:
     given = asked.get("parameters", {})
     scenario = str(asked.get("scenario") or "")
     codec = given.get("codec") or next((name for name in ("vp8", "vp9") if scenario.lower().endswith(f"-{name}")), None)
     container = given.get("container")
+    if preset is not None and codec is None:
+        codec, container = preset.parameters.codec, container or preset.parameters.container
     try:
         pairs = placing.destinations([Path(name) for name in inputs], out, container=container, codec=codec)
     except ValueError as error:

@@ -253,6 +253,12 @@ class Client(worker.WorkerCalls):
     async def remove_node(self, ref: str) -> None:
         await self._wire.call("DELETE", _node(ref), type(None), tries=_TRIES)
 
+    async def presets(self) -> views.PresetsView:
+        return await self._get("/presets", views.PresetsView)
+
+    async def preset(self, name: str) -> views.PresetView:
+        return await self._get(f"/presets/{quote(name, safe='')}", views.PresetView)
+
     async def queue(self) -> views.QueueView:
         return await self._get("/queue", views.QueueView)
 

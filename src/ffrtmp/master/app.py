@@ -18,6 +18,7 @@ from ffrtmp.master.context import Master
 from ffrtmp.master.http import router
 from ffrtmp.master.loops import sweeps
 from ffrtmp.master.settings import MasterSettings
+from ffrtmp.planning import library
 from ffrtmp.runtime import collector
 from ffrtmp.store import interface
 from ffrtmp.telemetry import logs
@@ -116,6 +117,7 @@ async def run(
 def prepare(settings: MasterSettings) -> Given:
     """Key and certificate, made where they are missing. Raises InvalidInput for settings that cannot work."""
     settings.check()
+    library.load(settings.presets)  # a fault of theirs shows before anything is opened
     return Given(
         settings=settings,
         api_key="" if settings.no_auth else _api_key(settings),

@@ -9,6 +9,7 @@ import uuid_utils
 
 from ffrtmp.master import artifacts, auth, dispatch
 from ffrtmp.master.settings import MasterSettings
+from ffrtmp.planning import library
 from ffrtmp.store import interface
 from ffrtmp.telemetry import logs, metrics
 
@@ -32,6 +33,7 @@ class Master:
         self.store = store
         self.auth = auth.Auth(api_key, store)
         self.classes = dispatch.ClassBook(store)
+        self.presets = library.load(settings.presets)
         self.artifacts = artifacts.Artifacts(settings.artifacts_dir)
         self.metrics = metrics.Registry(metrics.MASTER)
         self.traffic = Traffic(self.metrics)

@@ -25,6 +25,7 @@ class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
     no_auth: bool = False
     metrics: bool = True
     metrics_port: int = 9090
+    presets: tuple[Path, ...] = ()  #: folders with the operator's own
     max_retries: int = 3
     scheduler_interval_seconds: float = 5.0
     retention_seconds: float = 7 * 86400.0

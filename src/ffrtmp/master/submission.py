@@ -8,7 +8,7 @@ import msgspec
 
 from ffrtmp.domain import errors, job, spec, states
 from ffrtmp.master import context
-from ffrtmp.planning import graph, resolve
+from ffrtmp.planning import graph, presets, resolve
 from ffrtmp.protocol import bodies
 from ffrtmp.scheduling import order
 from ffrtmp.store import interface
@@ -34,15 +34,15 @@ _LARGEST_KEPT_BYTES = 8192
 _MOST_FAULTS = 20
 
 
-def _understood(raw: bytes) -> tuple[bodies.SubmitBody, spec.Spec, graph.Payload, bytes]:
-    return _read_again(raw) if len(raw) <= _LARGEST_KEPT_BYTES else _read(raw)
+def _understood(raw: bytes, book: presets.Book) -> tuple[bodies.SubmitBody, spec.Spec, graph.Payload, bytes]:
+    return _read_again(raw, book) if len(raw) <= _LARGEST_KEPT_BYTES else _read(raw, book)
 
 
-def _read(raw: bytes) -> tuple[bodies.SubmitBody, spec.Spec, graph.Payload, bytes]:
-    """What a body says. A pure function of its bytes."""
+def _read(raw: bytes, book: presets.Book) -> tuple[bodies.SubmitBody, spec.Spec, graph.Payload, bytes]:
+    """What a body says, with what its preset gives. A pure function of its bytes and of the presets."""
     body = bodies.parse(bodies.SubmitBody, raw)
-    what = resolve.resolve(body)
-    return body, what, graph.payload(what), _parameters(_raw.decode(raw))
+    what = resolve.resolve(body, book)
+    return book.applied(body)[0], what, graph.payload(what), _parameters(_raw.decode(raw))
 
 
 #: farms submit the same body again and again
@@ -55,13 +55,13 @@ def _parameters(sent: _Raw) -> bytes:
     return raw if len(raw) <= _LARGEST_KEPT_BYTES else msgspec.json.encode(msgspec.json.decode(raw))
 
 
-def check(raw: bytes) -> spec.Spec:
+def check(master: context.Master, raw: bytes) -> spec.Spec:
     """What the body would become. Raises InvalidInput with every fault."""
-    return _understood(raw)[1]
+    return _understood(raw, master.presets)[1]
 
 
 async def submit(master: context.Master, raw: bytes, *, idempotency_key: str | None, by: str) -> interface.Submitted:
-    body, _, what, parameters = _understood(raw)
+    body, _, what, parameters = _understood(raw, master.presets)
     new = _plan(master, body, what, parameters, idempotency_key=idempotency_key, raw=raw, by=by)
     return await _store(master, new)
 
@@ -76,7 +76,7 @@ async def submit_batch(
     whole = hashlib.sha256(raw).digest() if idempotency_key else b""
     for index, (body, sent) in enumerate(zip(batch.jobs, _raw_batch.decode(raw).jobs, strict=True)):
         try:
-            what = resolve.resolve(body)
+            what = resolve.resolve(body, master.presets)
         except errors.InvalidInput as error:
             faults += [errors.Fault(f"jobs.{index}.{fault.path}", fault.message, fault.code) for fault in error.faults]
             if len(faults) >= _MOST_FAULTS:
@@ -84,7 +84,15 @@ async def submit_batch(
             continue
         key = f"{idempotency_key}#{index}" if idempotency_key else None
         planned.append(
-            _plan(master, body, graph.payload(what), _parameters(sent), idempotency_key=key, raw=whole, by=by)
+            _plan(
+                master,
+                master.presets.applied(body)[0],
+                graph.payload(what),
+                _parameters(sent),
+                idempotency_key=key,
+                raw=whole,
+                by=by,
+            )
         )
     if faults:
         raise errors.InvalidInput("No job of the batch was taken; see `errors`.", faults=faults)

@@ -1,7 +1,9 @@
 """What a submission becomes: scenario, then parameters over it, then defaults. One typed Spec, or every fault at once."""
 
+import msgspec
+
 from ffrtmp.domain import codecs, errors, spec
-from ffrtmp.planning import accelerators, formats, locations, pictures, rates, scenarios, sound, unsupported
+from ffrtmp.planning import accelerators, formats, locations, pictures, presets, rates, scenarios, sound, unsupported
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
 
@@ -10,8 +12,32 @@ GENERATED_SECONDS = 10.0
 _SUMMARY = "Several fields are wrong; each is listed under `errors`."
 
 
-def resolve(body: bodies.SubmitBody) -> spec.Spec:
-    """Raises InvalidInput with every fault of the body."""
+def resolve(body: bodies.SubmitBody, book: presets.Book = presets.NONE) -> spec.Spec:
+    """Raises InvalidInput with every fault of the body. `book`: the presets that its scenario may name."""
+    preset = book.get(body.scenario)
+    if preset is None:
+        return _resolve(body, book)
+    whole, told = book.applied(body)
+    try:
+        found = _resolve(whole, book)
+    except errors.InvalidInput as error:
+        raise _from_preset(error, preset, body) from None
+    return msgspec.structs.replace(found, decisions=[*told, *found.decisions])
+
+
+def _from_preset(error: errors.InvalidInput, preset: presets.Preset, body: bodies.SubmitBody) -> errors.InvalidInput:
+    """A field that the user did not write is told with where it comes from."""
+    theirs = {f"parameters.{name}" for name in set(preset.given) - body.parameters.model_fields_set}
+    faults = [
+        errors.Fault(fault.path, f"{fault.message} (the preset {preset.name} says it)", fault.code)
+        if ".".join(fault.path.split(".")[:2]) in theirs
+        else fault
+        for fault in error.faults
+    ]
+    return errors.InvalidInput(_SUMMARY if len(faults) > 1 else None, faults=faults)
+
+
+def _resolve(body: bodies.SubmitBody, book: presets.Book) -> spec.Spec:
     given = body.parameters
     faults = Faults()
     faults.found += unsupported.faults(given)
@@ -19,7 +45,9 @@ def resolve(body: bodies.SubmitBody) -> spec.Spec:
         faults.found.append(
             errors.Fault("engine", "gstreamer is not supported yet; `auto` and `ffmpeg` work", unsupported.CODE)
         )
-    scenario = faults.catch(lambda: scenarios.parse(body.scenario)) if body.scenario else None
+    scenario = None
+    if body.scenario and book.get(body.scenario) is None:
+        scenario = faults.catch(lambda: scenarios.parse(body.scenario, book.names))
     source = locations.source(given, faults)
     output = locations.output(given, faults)
     codec, container, decisions = formats.choose(given, scenario, output, faults, named=bool(body.scenario))

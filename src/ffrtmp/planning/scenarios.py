@@ -43,8 +43,25 @@ def known() -> tuple[str, ...]:
 
 
 @functools.cache
-def parse(name: str) -> Scenario:
-    """Raises InvalidInput that names the nearest known scenarios."""
+def parse(name: str, presets: tuple[str, ...] = ()) -> Scenario:
+    """Raises InvalidInput that names the nearest known scenarios, `presets` among them."""
+    if found := _understood(name):
+        return found
+    # compared without case, offered in the usual spelling
+    spellings = {spelling.lower(): spelling for spelling in (*presets, *known())}
+    near = difflib.get_close_matches(name.strip().lower()[:40], spellings, n=3, cutoff=0.5) or ["720p30-h264"]
+    offer = ", ".join(spellings[match] for match in near)
+    raise errors.InvalidInput(
+        faults=[errors.Fault("scenario", f"{name!r} is not known; the nearest are {offer}", "unknown_scenario")]
+    )
+
+
+def matches(name: str) -> bool:
+    """Whether the name says all by itself."""
+    return _understood(name) is not None
+
+
+def _understood(name: str) -> Scenario | None:
     match = _PATTERN.fullmatch(name.strip())
     if match:
         live, height, _, rate, codec = match.groups()
@@ -56,10 +73,4 @@ def parse(name: str) -> Scenario:
                 codec=_CODECS[codec.lower()] if codec else Codec.H264,
                 live=bool(live),
             )
-    # compared without case, offered in the usual spelling
-    spellings = {spelling.lower(): spelling for spelling in known()}
-    near = difflib.get_close_matches(name.strip().lower()[:40], spellings, n=3, cutoff=0.5) or ["720p30-h264"]
-    offer = ", ".join(spellings[match] for match in near)
-    raise errors.InvalidInput(
-        faults=[errors.Fault("scenario", f"{name!r} is not known; the nearest are {offer}", "unknown_scenario")]
-    )
+    return None

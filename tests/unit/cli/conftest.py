@@ -100,6 +100,7 @@ class FakeMaster:
     script: dict[str, list[views.JobView]] = dataclasses.field(default_factory=dict)
     nodes: list[views.NodeView] = dataclasses.field(default_factory=list)
     queue: views.QueueView = dataclasses.field(default_factory=lambda: views.QueueView(rows=[], total=0))
+    presets: list[views.PresetView] = dataclasses.field(default_factory=list)
     fault: errors.FfrtmpError | None = None
     bodies: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     requests: list[str] = dataclasses.field(default_factory=list)
@@ -260,6 +261,13 @@ def application(master: FakeMaster) -> Starlette:
         master.nodes.remove(one_node(request))
         return Response(status_code=204)
 
+    def one_preset(request: Request) -> views.PresetView:
+        wanted = request.path_params["ref"]
+        for found in master.presets:
+            if found.name == wanted:
+                return found
+        raise errors.NotFound(f"There is no preset {wanted}.")
+
     async def events(_request: Request) -> Response:
         return StreamingResponse(iter([b": nothing happens\n\n"]), media_type="text/event-stream")
 
@@ -274,6 +282,8 @@ def application(master: FakeMaster) -> Starlette:
         route("/nodes/{ref}", "GET", one_node),
         route("/nodes/{ref}", "DELETE", remove_node),
         route("/nodes/{ref}/drain", "POST", one_node),
+        route("/presets", "GET", lambda _request: views.PresetsView(presets=master.presets, count=len(master.presets))),
+        route("/presets/{ref}", "GET", one_preset),
         route("/jobs", "POST", submit, 201),
         route("/jobs", "GET", listing),
         route("/jobs/{ref}", "GET", look),

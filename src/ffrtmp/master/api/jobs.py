@@ -42,7 +42,7 @@ async def submit_batch(call: Call) -> Any:
 
 async def dry_run(call: Call) -> Any:
     """What a submission would become, without storing it."""
-    what = submission.check(call.body)
+    what = submission.check(call.master, call.body)
     return views.SpecView(spec=views.plain(what), decisions=what.decisions, nodes=await explain.fits(call.master, what))
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ffrtmp.domain import spec, states
-from ffrtmp.master.api import events, jobs, nodes, reference, system, uploads, work
+from ffrtmp.master.api import events, jobs, nodes, presets, reference, system, uploads, work
 from ffrtmp.master.auth import Access
 from ffrtmp.master.http.endpoint import Query, Route
 from ffrtmp.protocol import agent, bodies, views
@@ -284,6 +284,23 @@ ROUTES: tuple[Route, ...] = (
         summary="Submit a job that is over again, as a new job that names it.",
         headers=(_KEY,),
         **{**_CHANGE, "problems": (404, 409, 422)},
+    ),
+    Route(
+        method="GET",
+        path="/presets",
+        handler=presets.listing,
+        summary="The presets that a submission may name as its scenario.",
+        tag="jobs",
+        answer=views.PresetsView,
+    ),
+    Route(
+        method="GET",
+        path="/presets/{name}",
+        handler=presets.one,
+        summary="A preset, with its text.",
+        tag="jobs",
+        answer=views.PresetView,
+        problems=(404,),
     ),
     Route(
         method="GET",
