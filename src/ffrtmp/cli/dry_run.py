@@ -25,12 +25,14 @@ async def book(session: connection.Session, bodies: Sequence[dict[str, Any]]) ->
     if not missing:
         return known
     found = []
-    with contextlib.suppress(errors.FfrtmpError):
+    try:
         async with session.open() as client:
             for name in missing:
                 with contextlib.suppress(errors.NotFound):
                     one = await client.preset(name)
                     found.append(presets.read(one.name, one.text, shipped=False))
+    except errors.FfrtmpError as error:
+        session.out.say(f"Presets of the master's operator are not known here: {error}")
     return presets.Book([*known.all(), *found])
 
 

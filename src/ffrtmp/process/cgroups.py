@@ -48,7 +48,9 @@ def find(process: Path = Path("/proc/self")) -> tuple[Tree | None, str]:
     if first["cpu"] or first["memory"]:
         tree = Tree(version=1, cpu=first["cpu"], memory=first["memory"], usage=first["cpuacct"])
         return tree, "cgroup v1 controllers can be written to"
-    return None, why or "the cgroup v1 controllers cannot be written to by this user"
+    if own.keys() & {"cpu", "memory"}:
+        why = "the cgroup v1 controllers cannot be written to by this user"
+    return None, why or "no cpu and memory controllers are mounted here"
 
 
 def _own_groups(process: Path) -> dict[str, Path]:

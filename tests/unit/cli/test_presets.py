@@ -53,6 +53,13 @@ def test_a_name_that_nobody_knows_offers_the_nearest(run, own):
     assert "--scenario" in told.err
 
 
+def test_a_master_that_is_away_is_told_where_the_name_may_be_its_own(run):
+    told = run("jobs", "submit", "--scenario", "ours", "--dry-run", "--master", "http://127.0.0.1:1")
+    assert told.code == 4
+    assert "Presets of the master's operator are not known here: " in told.err
+    assert "--scenario: 'ours' is not known" in told.err
+
+
 def test_a_preset_names_the_outputs_of_a_directory(run, own, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clip.mov").write_bytes(b"x")

@@ -81,6 +81,15 @@ def test_a_group_outside_of_what_is_mounted_is_not_ours(machine):
     assert cgroups.find(machine.process)[0] is None
 
 
+def test_controllers_of_another_user(machine, monkeypatch):
+    (machine.folder / "memory").mkdir()
+    machine.second("", controllers="", top=True)
+    machine.mount("memory", "cgroup", "rw,memory", "/")
+    machine.mount("unified", "cgroup2", "rw", "/")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert cgroups.find(machine.process) == (None, "the cgroup v1 controllers cannot be written to by this user")
+
+
 def test_no_control_groups_at_all(tmp_path):
     assert cgroups.find(tmp_path) == (None, "no control groups are mounted here")
 
