@@ -9,13 +9,32 @@ import pytest
 
 from ffrtmp.domain.command import Command, CommandLimits
 from ffrtmp.domain.spec import Codec, Container, Input, InputKind, Preset, Rate, RateMode, Spec
-from ffrtmp.media import codecs, ffmpeg, inspection, tools, verify
+from ffrtmp.media import codecs, ffmpeg, inspection, loudness, tools, verify
 from ffrtmp.process import run
 from ffrtmp.process.service import Service
 
 _SOUND = ("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100:duration=3")
 _SIGHT = ("-f", "lavfi", "-i", "testsrc2=size=192x108:rate=30000/1001:duration=3")
 _H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "3", "-g", "30")
+
+#: files that are no media, for those that are made of them
+TEXTS = {
+    "captions.srt": "".join(
+        f"{number + 1}\n00:00:0{number},200 --> 00:00:0{number},900\nCaption {number}\n\n" for number in range(3)
+    ),
+    "chapters.txt": ";FFMETADATA1\ntitle=Three seconds\n"
+    + "".join(
+        f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={start}\nEND={start + 1500}\ntitle=Part {start}\n" for start in (0, 1500)
+    ),
+    "font.ttf": "not really a font",
+}
+_FIELDS = ("-f", "lavfi", "-i", "testsrc2=size=192x108:rate=50:duration=2")
+_WEAVE = ("-vf", "tinterlace=interleave_top,setfield=tff")
+_PQ = (
+    "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:max-cll=900,400:log-level=error:"
+    "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+)
+_DEEP = ("-t", "1", "-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-preset", "ultrafast")
 
 #: name → arguments that make it; `{folder}` is where the others are
 SOURCES: dict[str, tuple[str, ...]] = {
@@ -70,6 +89,43 @@ SOURCES: dict[str, tuple[str, ...]] = {
     },
     "audio.m4a": (*_SOUND, "-c:a", "aac"),
     "deep.mkv": (*_SIGHT, "-t", "1", "-pix_fmt", "yuv420p10le", "-c:v", "libx264", "-preset", "ultrafast"),
+    "fields.mp4": (*_FIELDS, *_SOUND, *_WEAVE, "-t", "2", *_H264, "-flags", "+ildct+ilme", "-c:a", "aac"),
+    "fields.ts": (*_FIELDS, *_WEAVE, "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-bf", "2", "-f", "mpegts"),
+    "part-fields.ts": ("-i", "{folder}/long-progressive.ts", "-c", "copy"),  # interlaced pictures put behind it
+    "long-progressive.ts": (
+        *("-f", "lavfi", "-i", "testsrc2=size=192x108:rate=25:duration=4", "-c:v", "mpeg2video", "-g", "12"),
+        *("-f", "mpegts"),
+    ),
+    "hdr10.mkv": (*_SIGHT, *_DEEP, "-x265-params", _PQ),
+    "hlg.mkv": (
+        *(*_SIGHT, *_DEEP, "-x265-params"),
+        "colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc:log-level=error",
+    ),
+    "pal.mkv": (
+        *("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=25:duration=0.2"),
+        *("-vf", "setparams=color_primaries=bt470bg:color_trc=smpte170m:colorspace=bt470bg:range=tv", *_H264),
+    ),
+    "unlabelled.mkv": ("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=25:duration=0.2", *_H264),
+    "rgb.mkv": ("-f", "lavfi", "-i", "testsrc2=size=192x108:rate=25:duration=0.2,format=gbrp", "-c:v", "ffv1"),
+    "tracks.mkv": (
+        *(*_SIGHT, *_SOUND, "-f", "lavfi", "-i", "sine=frequency=660:duration=3,aformat=channel_layouts=5.1(side)"),
+        *("-i", "{folder}/captions.srt", "-i", "{folder}/chapters.txt"),
+        *("-map", "0", "-map", "1", "-map", "2", "-map", "3", "-map", "3", "-map_metadata", "4", *_H264),
+        *("-c:a:0", "aac", "-c:a:1", "ac3", "-c:s:0", "srt", "-c:s:1", "ass"),
+        *("-metadata:s:a:0", "language=eng", "-metadata:s:a:0", "title=Main"),
+        *("-metadata:s:a:1", "language=ger", "-disposition:a:0", "default", "-disposition:a:1", "visual_impaired"),
+        *("-metadata:s:s:0", "language=eng", "-metadata:s:s:1", "language=fr", "-disposition:s:1", "forced"),
+        *("-attach", "{folder}/font.ttf", "-metadata:s:t", "mimetype=font/ttf"),
+    ),
+    "cover.png": ("-f", "lavfi", "-i", "testsrc2=size=64x64", "-frames:v", "1"),
+    "cover.mp4": (
+        *("-i", "{folder}/tracks.mkv", "-i", "{folder}/cover.png", "-map", "0:v", "-map", "0:a:0", "-map", "0:s:0"),
+        *("-map", "1", "-c", "copy", "-c:s", "mov_text", "-disposition:v:1", "attached_pic"),
+    ),
+    "quiet.mkv": (
+        *(*_SIGHT, "-f", "lavfi", "-i", "sine=frequency=997:sample_rate=48000:duration=3,volume=-20dB", *_H264),
+        *("-c:a", "flac"),
+    ),
     "huge.avi": ("-f", "lavfi", "-i", "color=size=16000x16000", "-frames:v", "1", "-c:v", "mjpeg"),
 }
 
@@ -83,6 +139,8 @@ def found_tools() -> tools.Tools:
 def sources(found_tools, tmp_path_factory) -> Callable[[str], Path]:
     """Makes a source when it is first asked for."""
     folder = tmp_path_factory.mktemp("sources")
+    for name, text in TEXTS.items():
+        (folder / name).write_text(text)
 
     def source(name: str) -> Path:
         path: Path = folder / name
@@ -95,6 +153,8 @@ def sources(found_tools, tmp_path_factory) -> Callable[[str], Path]:
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
             if name == "joined.ts":
                 path.write_bytes(2 * path.read_bytes())
+            if name == "part-fields.ts":
+                path.write_bytes(path.read_bytes() + source("fields.ts").read_bytes())
         return path
 
     return source
@@ -146,6 +206,12 @@ def spec_of(path: Path | None, **parts) -> Spec:
     return Spec(**{**usual, **parts})
 
 
+async def finished(commands: list[Command], on_line=None) -> list[run.Outcome]:
+    outcomes = [await run.to_end(command, on_line=on_line) for command in commands]
+    assert all(outcome.ok for outcome in outcomes), outcomes[-1].log
+    return outcomes
+
+
 @pytest.fixture
 def transcode(found_tools, look, tmp_path):
     """Index the input, encode, decode the output, judge."""
@@ -156,19 +222,17 @@ def transcode(found_tools, look, tmp_path):
         expectation = verify.expect(made, source)
         output = tmp_path / "output.stage"
         chosen = encoder or next(one.name for one in codecs.ENCODERS if one.codec is made.codec)
-        commands = ffmpeg.build(
-            made,
-            source,
-            tools=found_tools,
-            input_path=path,
-            output_path=output,
-            scratch=tmp_path,
-            encoder=chosen,
-            threads=2,
-        )
-        outcomes = [await run.to_end(command, on_line=on_line) for command in commands]
-        assert all(outcome.ok for outcome in outcomes), outcomes[-1].log
+        where = {"tools": found_tools, "input_path": path, "scratch": tmp_path}
+        how = {**where, "output_path": output, "threads": 2}
+        await finished(ffmpeg.preparing(made, source, **where))
+        before = await finished(ffmpeg.measuring(made, source, **how))
+        before = [loudness.read(outcome.log) for outcome in before]
+        commands = ffmpeg.build(made, source, encoder=chosen, measured=before, **how)
+        outcomes = await finished(commands, on_line)
         found = await look(output, decode=True, rate=expectation.steady)
-        return Made(made, output, source, found, verify.judge(expectation, made, found), outcomes)
+        after = ffmpeg.measuring_output(made, output, len(before), tools=found_tools, scratch=tmp_path)
+        after = [loudness.read(outcome.log) for outcome in await finished(after)]
+        pairs = list(zip(before, after, strict=True))
+        return Made(made, output, source, found, verify.judge(expectation, made, found, pairs), outcomes)
 
     return transcode

@@ -3,21 +3,22 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from ffrtmp.agent import loudness, source, verification, ways
 from ffrtmp.agent import messages as m
-from ffrtmp.agent import source, verification, ways
 from ffrtmp.agent.attempt import Attempt
+from ffrtmp.agent.commands import check, run_one
 from ffrtmp.agent.publication import Publication
 from ffrtmp.domain.command import Command
 from ffrtmp.domain.errors import Code, TaskError
 from ffrtmp.domain.job import Result
 from ffrtmp.domain.spec import Engine
-from ffrtmp.media import failures, ffmpeg, verify
+from ffrtmp.media import ffmpeg, verify
 from ffrtmp.media.choice import Choice
-from ffrtmp.media.progress import FfmpegProgress, SignsOfLife
-from ffrtmp.process import run
+from ffrtmp.media.progress import FfmpegProgress
 from ffrtmp.runtime.threads import in_thread
 from ffrtmp.transfer import local
 
@@ -37,6 +38,9 @@ async def encode(attempt: Attempt) -> Result:
     found = None if path is None else await source.inspect(attempt, path)
     inspection = None if found is None else found.inspection
     expectation = verify.expect(attempt.spec, inspection)
+    for note in expectation.notes:
+        attempt.log.note(note)
+    attempt.note_made(decisions=expectation.notes)
     if (adoptable := await publication.made_before()) is not None:
         attempt.log.note(f"{output} was published by an earlier attempt of this task; it is not encoded again")
         attempt.tell(m.TaskStarted(attempt.id))
@@ -46,18 +50,15 @@ async def encode(attempt: Attempt) -> Result:
     made = scratch / f"output.{attempt.spec.container}"
     if output is not None:
         made = await asyncio.to_thread(kit.work.stage, output, attempt.id)
+    how: dict[str, Any] = {"tools": kit.tools, "input_path": path, "scratch": scratch}
+    for command in ffmpeg.preparing(attempt.spec, inspection, **how):
+        check(await run_one(attempt, command, FfmpegProgress(None, None), tell=False), command)
+    how |= {"output_path": made, "threads": threads(attempt)}
+    before = await loudness.measure(attempt, ffmpeg.measuring(attempt.spec, inspection, **how), "before")
 
     async def one_way(choice: Choice) -> str:
         commands = ffmpeg.build(
-            attempt.spec,
-            inspection,
-            tools=kit.tools,
-            input_path=path,
-            output_path=made,
-            scratch=scratch,
-            encoder=choice.encoder.name,
-            use=choice.use,
-            threads=threads(attempt),
+            attempt.spec, inspection, encoder=choice.encoder.name, use=choice.use, measured=before, **how
         )
         progress = FfmpegProgress(expectation.frames, expectation.video_seconds, passes=len(commands))
         async with ways.session(attempt, choice):
@@ -65,7 +66,7 @@ async def encode(attempt: Attempt) -> Result:
         await _check_size(attempt, made)
         if found is not None:
             await found.check_unchanged()
-        return await verification.verified(attempt, made, expectation)
+        return await verification.verified(attempt, made, expectation, before)
 
     sha256 = await ways.first_that_works(attempt, inspection, one_way)
     return await publication.publish(made, sha256)
@@ -88,33 +89,10 @@ async def run_all(attempt: Attempt, commands: list[Command], progress: FfmpegPro
         if limit is not None:
             limits = msgspec.structs.replace(command.limits, wall_seconds=max(limit - before - wall, 0.1))
             command = msgspec.structs.replace(command, limits=limits)
-        outcome = await _run(attempt, command, progress)
+        outcome = await run_one(attempt, command, progress)
         wall += outcome.wall_seconds
         attempt.note_made(command=list(command.argv), wall_seconds=round(wall_before + wall, 3))
-        failure = failures.from_outcome(
-            outcome.ended.value,
-            exit_code=outcome.exit_code,
-            signal=outcome.signal,
-            log=outcome.log,
-            wall_seconds=outcome.wall_seconds,
-            name=command.name,
-            memory_limit_bytes=command.limits.memory_bytes,
-            peak_memory_bytes=outcome.max_rss_bytes,
-        )
-        if failure is not None:
-            raise TaskError(failure.code, failure.message, retriable=failure.retriable)
-
-
-async def _run(attempt: Attempt, command: Command, progress: FfmpegProgress) -> run.Outcome:
-    signs = SignsOfLife(command.limits.stall_seconds)
-
-    def on_line(line: str, child: run.Child) -> None:
-        if (found := progress.feed(line)) is not None:
-            if signs.shows(found, time.monotonic()):
-                child.alive()
-            attempt.progress(found)
-
-    return await attempt.run(command, on_line)
+        check(outcome, command)
 
 
 async def _check_size(attempt: Attempt, made: Path) -> None:

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from ffrtmp.agent import loudness
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.agent.source import INSPECT_SECONDS, describe
 from ffrtmp.domain.errors import Code, TaskError
 from ffrtmp.domain.job import Verdict
 from ffrtmp.domain.spec import VerifyLevel
-from ffrtmp.media import verify
+from ffrtmp.media import ffmpeg, verify
+from ffrtmp.media.loudness import Measured, told
 from ffrtmp.runtime.threads import ended, in_thread
 from ffrtmp.transfer import local
 
@@ -19,19 +22,23 @@ _UNREADABLE = frozenset({Code.INPUT_MISSING, Code.INPUT_INVALID, Code.INPUT_TRUN
 _SLOWEST_DECODE = 4.0  #: times as long as the encode took, or as the video lasts
 
 
-async def verified(attempt: Attempt, made: Path, expectation: verify.Expectation) -> str:
+async def verified(
+    attempt: Attempt, made: Path, expectation: verify.Expectation, loudness_before: Sequence[Measured] = ()
+) -> str:
     """The file's SHA-256. Raises TaskError(output_invalid)."""
     await attempt.running.wait()
     attempt.phase("verify")
     hashing = asyncio.create_task(in_thread(local.sha256_file, made, attempt.stopped))
     try:
-        await judge(attempt, made, expectation)
+        await judge(attempt, made, expectation, loudness_before)
     finally:
         await ended(hashing)
     return hashing.result()
 
 
-async def judge(attempt: Attempt, made: Path, expectation: verify.Expectation) -> None:
+async def judge(
+    attempt: Attempt, made: Path, expectation: verify.Expectation, loudness_before: Sequence[Measured] = ()
+) -> None:
     """Raises TaskError(output_invalid)."""
     if attempt.spec.verify is VerifyLevel.NONE:
         return
@@ -51,7 +58,8 @@ async def judge(attempt: Attempt, made: Path, expectation: verify.Expectation) -
             # the inspector does not know whose file it looks into: it calls every file an input
             raise TaskError(Code.OUTPUT_INVALID, f"The output cannot be read: {error.failure.message}") from error
         raise
-    verdict: Verdict = verify.judge(expectation, attempt.spec, found)
+    pairs = await _loudness(attempt, made, loudness_before)
+    verdict: Verdict = verify.judge(expectation, attempt.spec, found, pairs)
     verdict = msgspec.structs.replace(verdict, seconds=round(time.monotonic() - began, 4))
     attempt.metrics["verify_cpu_seconds"] = round(found.cpu_seconds, 4)
     video = found.main_video
@@ -65,3 +73,16 @@ async def judge(attempt: Attempt, made: Path, expectation: verify.Expectation) -
     if not verdict.passed:
         raise TaskError(Code.OUTPUT_INVALID, "The output is not what was asked: " + "; ".join(verdict.problems))
     attempt.log.note(f"verified ({verdict.level}) in {verdict.seconds:.2f} s")
+
+
+async def _loudness(attempt: Attempt, made: Path, before: Sequence[Measured]) -> list[tuple[Measured, Measured]]:
+    """Each track's loudness before and after."""
+    if not before:
+        return []
+    scratch = await asyncio.to_thread(attempt.kit.work.scratch, attempt.id)
+    commands = ffmpeg.measuring_output(attempt.spec, made, len(before), tools=attempt.kit.tools, scratch=scratch)
+    after = await loudness.measure(attempt, commands, "after")
+    attempt.metrics["loudness"] = [
+        {"before": told(was), "after": told(now)} for was, now in zip(before, after, strict=True)
+    ]
+    return list(zip(before, after, strict=True))

@@ -52,6 +52,8 @@ RULES: dict[Codec, CodecRules] = {
         pixel_formats=frozenset({PixelFormat.YUV420P, PixelFormat.YUV420P10}),
     ),
 }
+#: which keep HDR with its metadata here, in ten bits (seen in what comes out; H.264 and VP8 have no usual way)
+HDR_CODECS = frozenset({Codec.H265, Codec.VP9, Codec.AV1})
 #: which profile can carry which pixel format; profiles not named carry 8-bit 4:2:0 only
 PROFILE_FORMATS: dict[str, frozenset[PixelFormat]] = {
     "high10": frozenset({PixelFormat.YUV420P, PixelFormat.YUV420P10}),

@@ -41,6 +41,7 @@ class Code(enum.StrEnum):
     CUT_EMPTY = "cut_empty"
     NO_VIDEO_STREAM = "no_video_stream"
     NO_AUDIO_STREAM = "no_audio_stream"
+    STREAM_UNSUITABLE = "stream_unsuitable"
     OUTPUT_EXISTS = "output_exists"
     OUTPUT_FORBIDDEN = "output_forbidden"
     OUTPUT_INVALID = "output_invalid"
@@ -88,6 +89,10 @@ ADVICE: dict[Code, tuple[FailureClass, str]] = {
         "Give an input with a video stream.",
     ),
     Code.NO_AUDIO_STREAM: (FailureClass.PERMANENT, "Give an input with audio, or set audio.codec to none."),
+    Code.STREAM_UNSUITABLE: (
+        FailureClass.PERMANENT,
+        "A stream of the input cannot become what was asked; the message names it, and what would work.",
+    ),
     Code.OUTPUT_EXISTS: (FailureClass.PERMANENT, "Choose another output, or set overwrite to true (--overwrite)."),
     Code.OUTPUT_FORBIDDEN: (
         FailureClass.PERMANENT,

@@ -67,6 +67,7 @@ class Result(_Record, frozen=True, omit_defaults=True):
     verdict: Verdict | None = None
     engine: Engine | None = None
     engine_reason: str = ""
+    decisions: list[str] = []  #: what the node decided when it saw the input, and why
     encoder: str = ""
     encoder_reason: str = ""
     device: str = ""  #: the GPU that encoded: a number for nvenc, a render node for qsv and vaapi

@@ -100,6 +100,28 @@ class PixelFormat(enum.StrEnum):
     YUV420P10 = "yuv420p10le"
 
 
+class Deinterlace(enum.StrEnum):
+    AUTO = "auto"  # where the source is interlaced
+    ON = "on"  # always: for sources that do not say what they are
+    OFF = "off"
+    FIELD = "field"  # always, and one frame for each field: twice the frame rate, all of the motion
+
+
+class Hdr(enum.StrEnum):
+    AUTO = "auto"  # kept where codec and pixel format can hold it, else tone-mapped
+    KEEP = "keep"
+    TONEMAP = "tonemap"  # to SDR BT.709
+
+
+class Pick(enum.StrEnum):
+    """Which of several tracks."""
+
+    AUTO = "auto"  # of the sound the default one, of the subtitles all that can be carried
+    ALL = "all"
+    NAMED = "named"
+    NONE = "none"
+
+
 class VerifyLevel(enum.StrEnum):
     NONE = "none"  # only for commands that cannot be verified (the reference's worker protocol)
     STANDARD = "standard"
@@ -154,10 +176,25 @@ class Rate(_Frozen, frozen=True):
     max_bitrate_bps: int | None = None
 
 
+class Tracks(_Frozen, frozen=True):
+    pick: Pick = Pick.AUTO
+    named: list[int | str] = []  #: for NAMED: numbers from 1 among the tracks of their kind, or languages
+
+
+class Loudness(_Frozen, frozen=True):
+    """A target of EBU R128."""
+
+    integrated_lufs: float = -23.0
+    true_peak_db: float = -1.0
+    range_lu: float | None = None  #: None: the programme's own
+
+
 class Audio(_Frozen, frozen=True):
     codec: AudioCodec = AudioCodec.AUTO
     bitrate_bps: int | None = None
     channels: int | None = None
+    tracks: Tracks = Tracks()
+    loudness: Loudness | None = None
 
 
 class Limits(_Frozen, frozen=True):
@@ -204,7 +241,10 @@ class Spec(_Frozen, frozen=True):
     fps: str | None = None  #: an exact fraction such as 30000/1001
     gop_seconds: float | None = None
     hwaccel: Hwaccel = Hwaccel.AUTO
+    deinterlace: Deinterlace = Deinterlace.AUTO
+    hdr: Hdr = Hdr.AUTO
     audio: Audio = Audio()
+    subtitles: Tracks = Tracks()
     verify: VerifyLevel = VerifyLevel.STANDARD
     limits: Limits = Limits()
     requires: Requires = Requires()

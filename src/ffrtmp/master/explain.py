@@ -94,6 +94,8 @@ def _decisions(found: job.Job, what: spec.Spec) -> list[str]:
             for step in found.result.steps
             if step.failure
         ]
+    if found.result:
+        made += found.result.decisions
     return made
 
 

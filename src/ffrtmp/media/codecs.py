@@ -166,8 +166,8 @@ ENCODERS: tuple[Encoder, ...] = (
 )
 
 
-def private(encoder: Encoder, spec: Spec, threads: int | None) -> list[str]:
-    """The encoder's own parameter list and its threads."""
+def private(encoder: Encoder, spec: Spec, threads: int | None, more: tuple[tuple[str, object], ...] = ()) -> list[str]:
+    """The encoder's own parameter list, with `more` in it, and its threads."""
     if encoder.params is None:
         return [] if threads is None else encoder.threads(threads)
     flag, fixed = encoder.params
@@ -178,6 +178,7 @@ def private(encoder: Encoder, spec: Spec, threads: int | None) -> list[str]:
     if encoder.name == "libsvtav1" and rate.mode is not RateMode.CRF and rate.bitrate_bps and rate.max_bitrate_bps:
         # SVT-AV1 refuses -maxrate outside CRF; this bounds a section in percent of the target
         values.append(("maxsection-pct", max(100, round(100 * rate.max_bitrate_bps / rate.bitrate_bps))))
+    values += more
     return [flag, pairs(values)] if values else []
 
 

@@ -22,24 +22,23 @@ from av.audio.stream import AudioStream as AvAudio
 from av.container import InputContainer
 from av.packet import Packet as AvPacket
 from av.stream import Stream
+from av.subtitles.stream import SubtitleStream as AvSubtitle
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as AvVideo
 
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code
-from ffrtmp.media import complaints, truncation, whitelist
-from ffrtmp.media.inspection import AudioStream, Inspection, Request, VideoStream, Window
+from ffrtmp.media import complaints, frames, streams, truncation, whitelist
+from ffrtmp.media.inspection import AudioStream, Inspection, Request, SubtitleStream, VideoStream, Window
 from ffrtmp.media.jumps import SteadyClock
 from ffrtmp.media.measure import Grid, Track
 from ffrtmp.media.measure import Window as Counted
 
-Packet: TypeAlias = "AvPacket[Any]"  # of a video or an audio stream: `demux` gives both
+Packet: TypeAlias = "AvPacket[Any]"  # of a stream of any kind: `demux` gives all
 
 _MAX_PROBLEMS = 8
 #: libav keeps a format's start in microseconds, rounded
 _ROUNDING_SECONDS = Fraction(2, 1_000_000)
-#: more packets than any decoder holds back before its first frame
-_FIRST_FRAME_PACKETS = 256
 #: of a demuxer (libavformat/avformat.h): AVFMT_TS_DISCONT, AVFMT_NOTIMESTAMPS
 _MAY_JUMP, _NO_TIMES = 0x0200, 0x0080
 
@@ -104,18 +103,20 @@ class _Look:
         self._name = path.name
         self._problems: Counter[str] = Counter()
         self._first_frame: VideoFrame | None = None
-        self._first_tries = 0
         self._base = Fraction(container.start_time or 0, 1_000_000)
-        self._videos = [stream for stream in container.streams.video if not _is_picture(stream)]
+        self._videos = [stream for stream in container.streams.video if not streams.is_cover(stream)]
         self._audios = list(container.streams.audio)
+        self._texts = list(container.streams.subtitles)
         self._main = self._videos[0] if self._videos else None
-        heard = [stream for stream in self._audios if _is_default(stream)] or self._audios
+        heard = [stream for stream in self._audios if streams.is_default(stream)] or self._audios
         self._heard = heard[0] if heard else None
         for stream in filter(None, (self._main, self._heard)):
             if not _is_known(stream):
                 raise errors.TaskError(Code.INPUT_INVALID, f"{path.name}: the codec of its {stream.type} is not known")
         self._videos = [stream for stream in self._videos if _is_known(stream)]
         self._audios = [stream for stream in self._audios if _is_known(stream)]
+        self._texts = [stream for stream in self._texts if _is_known(stream)]
+        self._glances = frames.Glances(self._main.codec_context.name if self._main else "")
         self._tracks: dict[int, Track] = {}
         self._last_sound: dict[int, AudioFrame] = {}  #: by stream, when it is decoded
         self._discarded: defaultdict[int, Fraction] = defaultdict(Fraction)
@@ -123,7 +124,8 @@ class _Look:
         self._clock = SteadyClock() if flags & _MAY_JUMP and not request.decode else None
         self._made_up = bool(flags & _NO_TIMES)
         self._taken: tuple[Fraction, Fraction | None] | None = None
-        self._sound_taken: tuple[Fraction, Fraction] | None = None
+        self._sound_taken: dict[int, tuple[Fraction, Fraction]] = {}  #: by stream
+        self._text_events: Counter[int] = Counter()  #: that begin within what is taken, by stream
         self._steady_until: float | None = None
         if request.window_start is not None:
             begin = self._base + Fraction(request.window_start)
@@ -131,7 +133,7 @@ class _Look:
             self._taken = begin, None if length is None else begin + Fraction(length)
 
     def run(self, size_bytes: int) -> Inspection:
-        for stream in (*self._videos, *self._audios):
+        for stream in (*self._videos, *self._audios, *self._texts):
             self._tracks[stream.index] = self._track(stream)
         if self._main is not None:
             self._check_picture(self._main)
@@ -149,6 +151,9 @@ class _Look:
             duration_seconds=duration / 1_000_000 if duration else None,
             video=[self._video(stream) for stream in self._videos],
             audio=[self._audio(stream) for stream in self._audios],
+            subtitles=[self._subtitle(stream) for stream in self._texts],
+            covers=streams.covers(self._container),
+            attachments=streams.attachments(self._container),
             chapters=len(self._container.chapters()),
             window=self._window(),
             steady_until=self._steady_until,
@@ -191,8 +196,8 @@ class _Look:
         context.thread_type = "SLICE" if self._request.threads == 1 else "AUTO"
 
     def _walk(self) -> None:
-        wanted = [*self._videos, *self._audios]
-        if not wanted:
+        wanted = [*self._videos, *self._audios, *self._texts]
+        if not self._videos and not self._audios:
             return
         try:
             if not self._request.decode:
@@ -210,8 +215,10 @@ class _Look:
 
     def _index(self, packet: Packet) -> None:
         stream = packet.stream
-        if stream is self._main and self._first_frame is None and self._first_tries < _FIRST_FRAME_PACKETS:
-            self._first_tries += 1
+        if stream in self._texts:
+            self._count_text(packet)
+            return
+        if stream is self._main and self._glances.wants(packet.is_keyframe):
             self._show(packet)
         if packet.size == 0 or (stream in self._videos and _hidden(packet)):
             return
@@ -223,8 +230,8 @@ class _Look:
         shift = self._shift(packet, stream)
         if self._steady_until is not None:
             track.window_closed = True
-        elif stream is self._heard and pts is not None:
-            self._take_sound(packet.stream, pts, duration)
+        elif stream in self._audios and pts is not None:
+            self._take_sound(stream, pts, duration)
         track.add(pts, duration, packet.is_keyframe, shift)
 
     def _shift(self, packet: Packet, stream: Stream) -> int:
@@ -251,22 +258,39 @@ class _Look:
         (begin, end), first, last = self._taken, pts * stream.time_base, (pts + duration) * stream.time_base
         first, last = max(first, begin), last if end is None else min(last, end)
         if first < last:
-            known = self._sound_taken or (first, last)
-            self._sound_taken = min(known[0], first), max(known[1], last)
+            known = self._sound_taken.get(stream.index, (first, last))
+            self._sound_taken[stream.index] = min(known[0], first), max(known[1], last)
+
+    def _count_text(self, packet: Packet) -> None:
+        """mov_text fills the time between two texts with packets that hold a length of zero and nothing else."""
+        if packet.size <= 2:
+            return
+        stream: Stream = packet.stream
+        self._tracks[stream.index].add(packet.pts, packet.duration or 0, packet.is_keyframe)
+        if self._taken is None or packet.pts is None or stream.time_base is None:
+            return
+        (begin, end), at = self._taken, packet.pts * stream.time_base
+        self._text_events[stream.index] += begin <= at and (end is None or at < end)
 
     def _show(self, packet: Packet) -> None:
-        """Decode up to the first frame: what a header says about the picture is not always so."""
+        """Decode a few frames: what a header says about the picture is not always so."""
+        if self._glances.begins:
+            packet.stream.codec_context.flush_buffers()
         try:
             for frame in packet.decode():
                 if isinstance(frame, VideoFrame):
-                    self._first_frame = frame
-                    return
+                    self._first_frame = self._first_frame or frame
+                    self._glances.add(frame)
         except av.error.FFmpegError as error:
-            self._problem(f"{packet.stream.type}: {error.strerror}")
+            if self._first_frame is None:
+                self._problem(f"{packet.stream.type}: {error.strerror}")
 
     def _decode(self, packet: Packet) -> None:
         stream: Stream = packet.stream
-        if stream is not self._main and stream is not self._heard:
+        if stream in self._texts:
+            self._count_text(packet)
+            return
+        if stream is not self._main and stream not in self._audios:
             return
         if packet.is_corrupt:
             self._problem(f"{stream.type}: a packet is marked as damaged")
@@ -280,6 +304,7 @@ class _Look:
         for frame in frames:
             if isinstance(frame, VideoFrame):
                 self._first_frame = self._first_frame or frame
+                self._glances.add(frame)
                 if frame.is_corrupt:
                     self._problem("video: a frame is damaged")
                 track.add(frame.pts, frame.duration or 0, frame.key_frame)
@@ -301,6 +326,7 @@ class _Look:
         rate = constant or stream.average_rate or stream.guessed_rate
         aspect = stream.sample_aspect_ratio
         pixels = own.format if own is not None else context.format
+        tag = context.codec_tag.strip("\0")
         return VideoStream(
             index=stream.index,
             codec=context.codec.canonical_name,
@@ -320,7 +346,14 @@ class _Look:
             rotation=-own.rotation % 360 if own is not None else 0,
             sample_aspect=str(aspect) if aspect else "1/1",
             profile=context.profile or "",
-            codec_tag=context.codec_tag.strip("\0"),
+            codec_tag=tag,
+            field_order=frames.field_order(context),
+            looked_at=self._glances.looked_at if own is not None else 0,
+            interlaced_frames=self._glances.interlaced if own is not None else 0,
+            colour=frames.colour(own, context),
+            mastering=None if own is None else frames.mastering(own),
+            light_level=None if own is None else frames.light_level(own),
+            dolby_vision=None if own is None else frames.dolby_vision(own, tag),
         )
 
     def _last_duration(self, track: Track, stream: AvVideo, rate: Fraction | None) -> float:
@@ -330,17 +363,34 @@ class _Look:
 
     def _audio(self, stream: AvAudio) -> AudioStream:
         track, context = self._tracks[stream.index], stream.codec_context
-        end = self._sound_end(stream, track)
+        end, taken = self._sound_end(stream, track), self._sound_taken.get(stream.index)
         return AudioStream(
             index=stream.index,
             codec=context.codec.canonical_name,
             sample_rate=context.sample_rate or 0,
             channels=context.channels,
-            default=_is_default(stream),
+            layout=context.layout.name,
+            default=streams.is_default(stream),
+            language=streams.language(stream),
+            title=streams.title(stream),
+            marks=streams.marks(stream),
             packets=track.count,
             hidden_seconds=float(self._discarded[stream.index]),
             first_pts=_seconds(track.first, stream),
             end_pts=None if end is None else float(end),
+            window=None if taken is None else (float(taken[0]), float(taken[1])),
+        )
+
+    def _subtitle(self, stream: AvSubtitle) -> SubtitleStream:
+        return SubtitleStream(
+            index=stream.index,
+            codec=stream.codec_context.codec.canonical_name,
+            default=streams.is_default(stream),
+            language=streams.language(stream),
+            title=streams.title(stream),
+            marks=streams.marks(stream),
+            events=self._tracks[stream.index].count,
+            window_events=self._text_events[stream.index],
         )
 
     def _sound_end(self, stream: AvAudio, track: Track) -> Fraction | None:
@@ -359,7 +409,6 @@ class _Look:
         counted = track.window
         if counted is None or track.untimed or self._made_up:
             return None
-        sound = self._sound_taken
         return Window(
             start=start,
             duration=self._request.window_duration,
@@ -368,8 +417,6 @@ class _Look:
             last_pts=_seconds(counted.last, self._main),
             last_duration=float(counted.last_duration * (self._main.time_base or 0)),
             keyframe_pts=_seconds(counted.keyframe, self._main),
-            sound_first=None if sound is None else float(sound[0]),
-            sound_end=None if sound is None else float(sound[1]),
         )
 
 
@@ -377,18 +424,9 @@ def _seconds(ticks: int | None, stream: Stream) -> float | None:
     return None if ticks is None or stream.time_base is None else float(ticks * stream.time_base)
 
 
-def _is_picture(stream: Stream) -> bool:
-    """A cover, not a video."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
 def _is_known(stream: Stream) -> bool:
     """PyAV makes no context for a codec that libav has no decoder for, though its stubs say so."""
     return bool(stream.codec_context)
-
-
-def _is_default(stream: Stream) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.default)
 
 
 def _hidden(packet: Packet) -> bool:

@@ -4,11 +4,25 @@ Rules that hold for every command, each against an attack or a trap that was see
 path, protocols, containers and decoders whitelisted, pictures bounded, the muxer named, only typed values in flags and filters.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ffrtmp.domain.command import Command, CommandLimits
 from ffrtmp.domain.spec import Codec, Container, InputKind, RateMode, Spec
-from ffrtmp.media import audio, choice, codecs, hardware, picture, timing, whitelist
+from ffrtmp.media import (
+    audio,
+    choice,
+    codecs,
+    colour,
+    extras,
+    hardware,
+    interlace,
+    loudness,
+    picture,
+    subtitles,
+    timing,
+    whitelist,
+)
 from ffrtmp.media.arguments import number, opt
 from ffrtmp.media.inspection import Inspection
 from ffrtmp.media.tools import Tools
@@ -18,6 +32,10 @@ _PASSLOG = "ffmpeg2pass"
 _MUXING_QUEUE = "4096"
 #: at SIGTERM FFmpeg first encodes what it has read (seconds with x264's slow presets), into a file that nobody will have
 _STOP_GRACE_SECONDS = 0.5
+_GLOBALS = (
+    *("-nostdin", "-hide_banner", "-nostats", "-v", "warning"),
+    *("-y", "-progress", "pipe:1", "-stats_period", "0.5"),
+)
 
 
 def build(
@@ -31,22 +49,125 @@ def build(
     encoder: str,
     use: hardware.Use | None = None,
     threads: int | None = None,
+    measured: Sequence[loudness.Measured] = (),
 ) -> list[Command]:
     """One command, or two for two passes, to be run in order. Paths must be absolute.
 
     `source` is the input's inspection, made with the spec's start and duration; None only for a generated input.
     `output_path` is a temporary name: it is overwritten. Each command has the spec's limits, `wall_seconds` among them: who
     runs two passes gives the second what the first has left.
-    `use`: what of a GPU, for an encoder that needs one.
+    `use`: what of a GPU, for an encoder that needs one. `measured` is what the commands of `measuring` found, for a job that
+    asks for a loudness.
     Raises TaskError when this input cannot become that output.
     """
-    job = _Job(spec, source, tools, input_path, output_path, scratch, choice.BY_NAME[encoder], use, threads)
+    job = _Job(spec, source, tools, input_path, output_path, scratch, choice.BY_NAME[encoder], use, threads, measured)
     if spec.rate.mode is not RateMode.TWO_PASS:
         return [job.command("ffmpeg", [*job.video(), *job.sound(), *job.output()])]
     log = str(scratch / _PASSLOG)
     first = [*job.video(), "-pass", "1", "-passlogfile", log, "-an", "-f", "null", "-"]
     second = [*job.video(), "-pass", "2", "-passlogfile", log, *job.sound(), *job.output()]
     return [job.command("ffmpeg pass 1", first), job.command("ffmpeg pass 2", second)]
+
+
+def measuring(
+    spec: Spec,
+    source: Inspection | None,
+    *,
+    tools: Tools,
+    input_path: Path | None,
+    output_path: Path,
+    scratch: Path,
+    threads: int | None = None,
+) -> list[Command]:
+    """A command for each audio track of the output that prints its loudness before the encode (`loudness.read`); none where
+    the job asks for none."""
+    # no encoder: what it listens to is decoded only
+    job = _Job(spec, source, tools, input_path, output_path, scratch, codecs.ENCODERS[0], None, threads)
+    return [job.command("ffmpeg loudness", tail) for tail in job.listening()]
+
+
+def preparing(
+    spec: Spec, source: Inspection | None, *, tools: Tools, input_path: Path | None, scratch: Path
+) -> list[Command]:
+    """The commands that must run first, because one of FFmpeg cannot do it all: they make the files in `scratch` that `build`
+    reads. No filter cuts subtitles, so they are cut into a file of their own; a cover is attached to Matroska from a file."""
+    if input_path is None:
+        return []
+    made: list[tuple[str, list[str]]] = []
+    original = [*whitelist.ARGUMENTS, "-i", f"file:{input_path}"]
+    texts = subtitles.plan(spec, source)
+    if texts.cut:
+        whole, cut = (f"file:{scratch / name}" for name in (subtitles.WHOLE, subtitles.CUT))
+        chosen = [*opt("-ss", spec.start), *opt("-t", spec.duration), "-avoid_negative_ts", "disabled"]
+        if convert := subtitles.converting(texts.tracks):
+            made.append(("ffmpeg subtitles", [*original, *convert, "-f", "matroska", whole]))
+            # FFmpeg 9 does not move the times of subtitles that it cuts and converts at once
+            made.append(("ffmpeg subtitles cut", ["-copyts", "-i", whole, "-map", "0", "-c", "copy", *chosen]))
+        else:
+            made.append(("ffmpeg subtitles cut", [*original, *subtitles.mapped(texts.tracks), "-c", "copy", *chosen]))
+        made[-1][1].extend(["-f", "matroska", cut])
+    for cover, path in extras.attached_covers(extras.plan(spec, source), scratch):
+        one = [
+            "-map",
+            f"0:{cover.index}",
+            "-c",
+            "copy",
+            "-frames:v",
+            "1",
+            "-update",
+            "1",
+            "-f",
+            "image2",
+            f"file:{path}",
+        ]
+        made.append(("ffmpeg cover", [*original, *one]))
+    return [
+        Command(
+            name=name,
+            argv=(tools.ffmpeg, *_GLOBALS, *tail),
+            cwd=scratch,
+            limits=_limits(spec, (scratch,)),
+            reads=(input_path,),
+            writes=(scratch,),
+        )
+        for name, tail in made
+    ]
+
+
+def measuring_output(spec: Spec, made: Path, tracks: int, *, tools: Tools, scratch: Path) -> list[Command]:
+    """The same for the tracks of the output."""
+    if spec.audio.loudness is None:
+        return []
+    heard = loudness.measuring(spec.audio.loudness)
+    inputs = (*whitelist.ARGUMENTS, "-i", f"file:{made}")
+    return [
+        Command(
+            name="ffmpeg loudness",
+            argv=(tools.ffmpeg, *_GLOBALS, *inputs, *_listen(f"0:a:{track}", heard)),
+            cwd=scratch,
+            limits=_limits(spec, (scratch,)),
+            reads=(made,),
+            writes=(scratch,),
+        )
+        for track in range(tracks)
+    ]
+
+
+def _listen(stream: str, *filters: str) -> list[str]:
+    """To the report of its filter, which is of the level `info`."""
+    return ["-map", stream, "-filter:a", ",".join(filters), "-v", "info", "-f", "null", "-"]
+
+
+def _limits(spec: Spec, watch: tuple[Path, ...]) -> CommandLimits:
+    return CommandLimits(
+        wall_seconds=spec.limits.timeout_seconds,
+        stall_seconds=spec.limits.stall_seconds,
+        disk_bytes=spec.limits.max_disk_bytes,
+        cpu_percent=spec.limits.max_cpu_percent,
+        memory_bytes=spec.limits.max_memory_bytes,
+        watch=watch,
+        stop_grace_seconds=_STOP_GRACE_SECONDS,
+    )
 
 
 class _Job:
@@ -63,6 +184,7 @@ class _Job:
         encoder: codecs.Encoder,
         use: hardware.Use | None,
         threads: int | None,
+        measured: Sequence[loudness.Measured] = (),
     ) -> None:
         self._generated = spec.input.kind is InputKind.GENERATE
         if not self._generated and (source is None or input_path is None):
@@ -81,31 +203,20 @@ class _Job:
         self._stream = self._source.main_video if self._source else None
         self._timing = timing.plan(spec, self._source)
         self._picture = picture.plan(spec, self._stream)
-        self._audio = audio.plan(spec, self._source)
+        self._audio = audio.plan(spec, self._source, measured)
+        self._subtitles = subtitles.plan(spec, self._source)
+        self._extras = extras.plan(spec, self._source)
 
     def command(self, name: str, tail: list[str]) -> Command:
-        limits = self._spec.limits
         return Command(
             name=name,
-            argv=(self._tools.ffmpeg, *self._globals(), *self._device(), *self._inputs(), *tail),
+            argv=(self._tools.ffmpeg, *_GLOBALS, *self._device(), *self._inputs(), *tail),
             env=self._encoder.env,
             cwd=self._scratch,
-            limits=CommandLimits(
-                wall_seconds=limits.timeout_seconds,
-                stall_seconds=limits.stall_seconds,
-                disk_bytes=limits.max_disk_bytes,
-                cpu_percent=limits.max_cpu_percent,
-                memory_bytes=limits.max_memory_bytes,
-                watch=(self._scratch, self._output),
-                stop_grace_seconds=_STOP_GRACE_SECONDS,
-            ),
+            limits=_limits(self._spec, (self._scratch, self._output)),
             reads=(self._input,) if self._input else (),
             writes=(self._scratch, self._output.parent),
         )
-
-    def _globals(self) -> list[str]:
-        quiet = ["-nostdin", "-hide_banner", "-nostats", "-v", "warning"]
-        return [*quiet, "-y", "-progress", "pipe:1", "-stats_period", "0.5"]
 
     def _device(self) -> list[str]:
         family = self._encoder.hwaccel
@@ -121,6 +232,7 @@ class _Job:
             *self._timing.input_arguments,
             "-i",
             f"file:{self._input}",
+            *(("-i", f"file:{self._scratch / subtitles.CUT}") if self._subtitles.cut else ()),
         ]
 
     def _decoder(self) -> list[str]:
@@ -134,7 +246,7 @@ class _Job:
         width, height = picture.generated_size(spec)
         rate = picture.fraction(picture.generated_rate(spec))
         made = [f"testsrc2=size={width}x{height}:rate={rate}:duration={seconds}"]
-        if self._audio.codec is not None:
+        if self._audio:
             made.append(f"sine=frequency=440:beep_factor=4:sample_rate={audio.GENERATED_RATE}:duration={seconds}")
         return [part for text in made for part in ("-f", "lavfi", "-i", text)]
 
@@ -145,7 +257,7 @@ class _Job:
         gop = None
         if spec.gop_seconds is not None:
             gop = max(1, round(spec.gop_seconds * (self._timing.rate or picture.GENERATED_RATE)))
-        return [
+        made = [
             *opt("-map", f"0:{self._stream.index}" if self._stream else "0:v:0"),
             *opt("-filter:v", ",".join(filters) or None),
             *opt("-c:v", encoder.name),
@@ -156,29 +268,40 @@ class _Job:
             *encoder.rate(spec.rate),
             *pixels,
             *opt("-g", gop),
-            *codecs.private(encoder, spec, self._threads),
+            *interlace.encode_arguments(interlace.plan(spec, self._stream), encoder.name),
+            *codecs.private(encoder, spec, self._threads, colour.encoder_params(plan.coloured, encoder.name)),
             *self._timing.encode_arguments,
         ]
+        return extras.film_only(made) if self._extras.copied_covers else made
 
     def sound(self) -> list[str]:
-        plan = self._audio
-        if plan.codec is None:
-            return ["-an"]
-        filters = [*self._timing.audio_filters, *plan.filters]
+        return audio.arguments(self._audio, self._timing.audio_filters)
+
+    def listening(self) -> list[list[str]]:
         return [
-            *opt("-map", "1:a:0" if plan.stream is None else f"0:{plan.stream}"),
-            *opt("-filter:a", ",".join(filters) or None),
-            *plan.arguments,
+            _listen(
+                "1:a:0" if track.source is None else f"0:{track.source.index}",
+                *self._timing.audio_filters,
+                *audio.measuring_filters(self._spec, track),
+            )
+            for track in self._audio
+            if self._spec.audio.loudness is not None
         ]
 
     def output(self) -> list[str]:
-        """Subtitles and data are not carried: nothing maps them. Chapters would point to the wrong places after a cut."""
+        """What comes beside picture and sound, and the container. Data streams are not carried: nothing maps them."""
         spec = self._spec
         mp4 = spec.container is Container.MP4
         return [
+            *subtitles.arguments(self._subtitles, spec.keep_metadata),
+            *extras.arguments(self._extras, self._scratch),
             *([] if spec.keep_metadata else ["-map_metadata", "-1"]),
             *(["-map_chapters", "-1"] if self._timing.cut or not spec.keep_metadata else []),
-            *(["-tag:v", "hvc1"] if mp4 and spec.codec is Codec.H265 else []),
+            *(
+                ["-tag:v:0" if self._extras.copied_covers else "-tag:v", "hvc1"]
+                if mp4 and spec.codec is Codec.H265
+                else []
+            ),
             *(["-movflags", "+faststart"] if mp4 else []),
             *opt("-max_muxing_queue_size", _MUXING_QUEUE),
             *opt("-f", codecs.MUXERS[spec.container]),

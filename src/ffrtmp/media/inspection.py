@@ -10,6 +10,13 @@ from ffrtmp.domain.spec import Codec
 
 #: libav's name of a codec → ours
 CODECS = {"h264": Codec.H264, "hevc": Codec.H265, "vp8": Codec.VP8, "vp9": Codec.VP9, "av1": Codec.AV1}
+#: decoders that mark each frame as interlaced or not: what they say counts, not the file's header
+_MARKED = frozenset(
+    {
+        *("h264", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3", "prores", "dnxhd", "dvvideo", "ffv1", "mjpeg"),
+        *("hevc", "av1", "vp8", "vp9", "theora"),
+    }
+)
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True): ...
@@ -25,8 +32,38 @@ class Window(_Record, frozen=True):
     last_pts: float | None = None
     last_duration: float = 0.0
     keyframe_pts: float | None = None  #: the last keyframe that is not after `first_pts`
-    sound_first: float | None = None  #: of the main audio stream; None: it has nothing here
-    sound_end: float | None = None
+
+
+class Colour(_Record, frozen=True):
+    """What the numbers of a picture mean: code points of ITU-T H.273, by FFmpeg's names. Empty: the file does not say."""
+
+    primaries: str = ""
+    transfer: str = ""
+    matrix: str = ""
+    range: str = ""  #: tv (limited) or pc (full)
+
+    @property
+    def hdr(self) -> str | None:
+        """Its HDR transfer, by the name that people use; None for SDR."""
+        return {"smpte2084": "PQ", "arib-std-b67": "HLG"}.get(self.transfer)
+
+
+class Mastering(_Record, frozen=True):
+    """The display that HDR was graded on (SMPTE ST 2086): x and y in 0.00002, luminance in 0.0001 cd/m²."""
+
+    red: tuple[int, int]
+    green: tuple[int, int]
+    blue: tuple[int, int]
+    white: tuple[int, int]
+    max_luminance: int
+    min_luminance: int
+
+
+class LightLevel(_Record, frozen=True):
+    """The brightest pixel and the brightest frame's average (CTA-861.3: MaxCLL, MaxFALL), in cd/m²."""
+
+    max_content: int
+    max_average: int
 
 
 class VideoStream(_Record, frozen=True):
@@ -49,6 +86,19 @@ class VideoStream(_Record, frozen=True):
     profile: str = ""
     bits: int = 8
     codec_tag: str = ""
+    field_order: str = ""  #: as the header says: progressive, or tt, bb, tb, bt (first field coded, first field shown)
+    looked_at: int = 0  #: frames that were decoded, and how many of them are marked as interlaced
+    interlaced_frames: int = 0
+    colour: Colour = Colour()
+    mastering: Mastering | None = None
+    light_level: LightLevel | None = None
+    dolby_vision: int | None = None  #: its profile; None: none
+
+    @property
+    def interlaced(self) -> bool:
+        """Frames say it; of codecs whose frames say nothing, the header."""
+        header = self.codec not in _MARKED and self.field_order not in ("", "progressive")
+        return self.interlaced_frames > 0 or header
 
     @property
     def duration_seconds(self) -> float | None:
@@ -83,17 +133,43 @@ class AudioStream(_Record, frozen=True):
     codec: str
     sample_rate: int
     channels: int
+    layout: str = ""  #: e.g. 5.1(side)
     default: bool = False
+    language: str = ""  #: two or three letters
+    title: str = ""
+    marks: list[str] = []  #: its dispositions but `default`, e.g. hearing_impaired
     packets: int = 0
     hidden_seconds: float = 0.0  #: of packets that an edit list hides: a copy would bring them back
     first_pts: float | None = None
     end_pts: float | None = None  #: end of the last packet or decoded sample
+    window: tuple[float, float] | None = (
+        None  #: its first and last moment within the window; None: it has nothing there
+    )
 
     @property
     def duration_seconds(self) -> float | None:
         if self.first_pts is None or self.end_pts is None:
             return None
         return self.end_pts - self.first_pts
+
+
+class SubtitleStream(_Record, frozen=True):
+    index: int
+    codec: str
+    default: bool = False
+    language: str = ""
+    title: str = ""
+    marks: list[str] = []
+    events: int = 0  #: packets that show something
+    window_events: int = 0  #: of these, begin within the window
+
+
+class Attachment(_Record, frozen=True):
+    """A cover picture, or a file (a font) that a Matroska file brings along."""
+
+    index: int
+    codec: str  #: mjpeg, png; empty for a file
+    name: str = ""
 
 
 class Inspection(_Record, frozen=True):
@@ -105,6 +181,9 @@ class Inspection(_Record, frozen=True):
     duration_seconds: float | None = None  #: as its header or its packets say
     video: list[VideoStream] = []
     audio: list[AudioStream] = []
+    subtitles: list[SubtitleStream] = []
+    covers: list[Attachment] = []
+    attachments: list[Attachment] = []
     chapters: int = 0
     window: Window | None = None  #: when the request named one
     steady_until: float | None = (

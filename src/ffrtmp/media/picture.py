@@ -6,7 +6,7 @@ import msgspec
 
 from ffrtmp.domain.spec import PixelFormat, Spec
 from ffrtmp.domain.units import Resolution
-from ffrtmp.media import codecs
+from ffrtmp.media import codecs, colour
 from ffrtmp.media.arguments import number
 from ffrtmp.media.inspection import VideoStream
 
@@ -20,6 +20,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     pixel_format: PixelFormat
     filters: tuple[str, ...] = ()
+    coloured: colour.Plan = colour.Plan()
 
 
 def _even(value: float) -> int:
@@ -28,7 +29,16 @@ def _even(value: float) -> int:
 
 
 def plan(spec: Spec, source: VideoStream | None) -> Picture:
-    """The picture that a spec makes of a source; `source` None is a generated input.
+    """The picture that a spec makes of a source; `source` None is a generated input. Raises TaskError: see `colour.plan`."""
+    made = _shape(spec, source)
+    if source is None:
+        return made
+    coloured = colour.plan(spec, source, made.pixel_format, made.height)
+    return msgspec.structs.replace(made, filters=(*made.filters, *coloured.filters), coloured=coloured)
+
+
+def _shape(spec: Spec, source: VideoStream | None) -> Picture:
+    """Size and pixel format.
 
     FFmpeg turns the picture as its rotation says before our filters see it. A size with both sides is met exactly, with square
     pixels. One side keeps the source's aspect and pixel shape. Without a size an odd side loses one line or column:

@@ -12,6 +12,7 @@ import msgspec
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.spec import InputKind, Spec
+from ffrtmp.media import interlace
 from ffrtmp.media.arguments import number
 from ffrtmp.media.inspection import Inspection, VideoStream
 from ffrtmp.media.picture import fraction, generated_rate
@@ -43,6 +44,26 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan(spec: Spec, source: Inspection | None) -> Timing:
     """Raises TaskError(no_video_stream), or input_invalid when the cut takes nothing."""
+    made = _plan(spec, source)
+    video = None if source is None or spec.input.kind is InputKind.GENERATE else source.main_video
+    fields = interlace.plan(spec, video)
+    if fields.filter is None or video is None:
+        return made
+    if spec.frame_rate is not None:  # `fps` must not choose among frames that are halves of two moments
+        return msgspec.structs.replace(made, video_filters=(fields.filter, *made.video_filters))
+    made = msgspec.structs.replace(made, video_filters=(*made.video_filters, fields.filter))
+    if not fields.doubled:
+        return made
+    clock = interlace.doubled_clock(video, made.rate if made.steady else None)
+    return msgspec.structs.replace(
+        made,
+        frames=None if made.frames is None else 2 * made.frames,
+        rate=None if made.rate is None else 2 * made.rate,
+        encode_arguments=("-fps_mode:v", "passthrough", "-enc_time_base:v", fraction(clock)),
+    )
+
+
+def _plan(spec: Spec, source: Inspection | None) -> Timing:
     if spec.input.kind is InputKind.GENERATE or source is None:
         rate, seconds = generated_rate(spec), spec.duration or GENERATED_SECONDS
         frames = -(-Fraction(number(seconds)) * rate // 1)

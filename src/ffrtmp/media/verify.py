@@ -3,15 +3,17 @@
 The expectation comes from the input's index and the same plans that made the command. Success is never taken from an exit code.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import msgspec
 
+from ffrtmp.domain import languages
 from ffrtmp.domain.job import Verdict
 from ffrtmp.domain.spec import Codec, Container, InputKind, PixelFormat, Spec
-from ffrtmp.media import audio, codecs, picture, timing
-from ffrtmp.media.inspection import CODECS, AudioStream, Inspection, VideoStream
+from ffrtmp.media import audio, codecs, extras, interlace, loudness, picture, subtitles, timing
+from ffrtmp.media.inspection import CODECS, AudioStream, Colour, Inspection, LightLevel, Mastering, VideoStream
 
 #: containers with millisecond clocks round each end of an interval, and a muxer may guess the last frame's duration
 _LEAST_TOLERANCE_SECONDS = 0.05
@@ -27,6 +29,18 @@ _COPIED_TOLERANCE_SECONDS = 0.25
 _OFFSET_TOLERANCE_SECONDS = 0.06
 
 
+class Sound(msgspec.Struct, frozen=True, kw_only=True):
+    """One audio track that must come out."""
+
+    codec: str  #: libav's name
+    copied: bool = False
+    channels: int | None = None
+    seconds: float | None = None
+    lost: float = 0.0  #: what the input's decoder may swallow at its start, in seconds
+    offset: float | None = None  #: how much later than the picture the sound begins, in seconds
+    language: str = ""  #: not checked when empty
+
+
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     """What must come out. None: cannot be known without decoding the input."""
 
@@ -35,17 +49,22 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
     pixel_format: PixelFormat
+    colour: Colour = Colour()  #: an empty field is not checked
+    mastering: Mastering | None = None
+    light_level: LightLevel | None = None
     frames: int | None
     frames_tolerance: int
     video_seconds: float | None
     rate: float | None  #: frames per second, about
     steady: str | None = None  #: the exact rate, a fraction, when there is one frame on each of its ticks
-    audio_codec: str | None  #: libav's name; None: no audio
-    audio_copied: bool = False
-    audio_channels: int | None = None
-    audio_seconds: float | None = None
-    audio_lost: float = 0.0  #: what the input's decoder may swallow at its start, in seconds
-    audio_offset: float | None = None  #: how much later than the picture the sound begins, in seconds
+    progressive: bool = True  #: no frame may be marked as interlaced
+    notes: list[str] = []  #: what was decided, and why: for the attempt's log
+    sounds: list[Sound] = []
+    texts: list[subtitles.SubtitlePlan] = []
+    texts_tolerance: int = 0  #: events at the ends of a cut, of each track
+    covers: int = 0
+    attachments: int = 0
+    chapters: int = 0
 
 
 def expect(spec: Spec, source: Inspection | None) -> Expectation:
@@ -56,42 +75,58 @@ def expect(spec: Spec, source: Inspection | None) -> Expectation:
     generated = spec.input.kind is InputKind.GENERATE or source is None
     planned = timing.plan(spec, source)
     video = None if generated or source is None else source.main_video
-    heard = None if generated or source is None else source.main_audio
     shown = picture.plan(spec, video)
-    sound = audio.plan(spec, None if generated else source)
-    seconds, offset = (planned.video_seconds, 0.0) if generated else _sound(planned, source, video, heard)
+    fields = interlace.plan(spec, video)
+    texts, beside = subtitles.plan(spec, source), extras.plan(spec, source)
+    tracks = audio.plan(spec, None if generated else source)
     return Expectation(
         codec=spec.codec,
         container=spec.container,
         width=shown.width,
         height=shown.height,
         pixel_format=shown.pixel_format,
+        colour=shown.coloured.colour,
+        mastering=shown.coloured.mastering,
+        light_level=shown.coloured.light_level,
+        notes=[*shown.coloured.notes, *([fields.note] if fields.note else []), *texts.notes, *beside.notes],
+        progressive=not fields.fields_kept,
         frames=planned.frames,
         frames_tolerance=planned.frames_tolerance,
         video_seconds=planned.video_seconds,
         rate=float(planned.rate) if planned.rate else None,
         steady=str(planned.rate) if planned.steady and planned.rate else None,
-        audio_codec=sound.codec,
-        audio_copied=sound.copied,
-        audio_channels=sound.channels,
-        audio_seconds=seconds if sound.codec else None,
-        audio_lost=_SWALLOWED_SECONDS if heard and heard.codec.startswith("wma") and not sound.copied else 0.0,
-        audio_offset=offset if sound.codec else None,
+        sounds=[_sound(planned, track) for track in tracks],
+        texts=list(texts.tracks),
+        texts_tolerance=1 if texts.cut else 0,
+        covers=len(beside.covers),
+        attachments=len(beside.attachments),
+        chapters=beside.chapters,
     )
 
 
-def _sound(
-    planned: timing.Timing, source: Inspection | None, video: VideoStream | None, heard: AudioStream | None
-) -> tuple[float | None, float | None]:
+def _sound(planned: timing.Timing, track: audio.AudioPlan) -> Sound:
+    heard = track.source
+    seconds, offset = (planned.video_seconds, 0.0) if heard is None else _interval(planned, heard)
+    return Sound(
+        codec=track.codec,
+        copied=track.copied,
+        channels=track.channels,
+        seconds=seconds,
+        lost=_SWALLOWED_SECONDS if heard and heard.codec.startswith("wma") and not track.copied else 0.0,
+        offset=offset,
+        language=languages.three_letters(track.language) or "",
+    )
+
+
+def _interval(planned: timing.Timing, heard: AudioStream) -> tuple[float | None, float | None]:
     """How long the taken part of the sound is, and how much later than the picture it begins."""
-    if source is None or video is None or heard is None or heard.first_pts is None or heard.end_pts is None:
+    if heard.first_pts is None or heard.end_pts is None:
         return None, None
     begin, end = planned.interval
     first = max(heard.first_pts, begin)
     last = heard.end_pts if end is None else min(heard.end_pts, end)
-    window = source.window
-    if window is not None and window.sound_first is not None and window.sound_end is not None:
-        first, last = window.sound_first, window.sound_end  # the sound may have a hole where the part begins or ends
+    if heard.window is not None:
+        first, last = heard.window  # the sound may have a hole where the part begins or ends
     seen = planned.picture_start
     return max(last - first, 0.0), None if seen is None else first - seen
 
@@ -120,8 +155,14 @@ class _Checks:
             self.problems.append(f"{what} is {shown}, not {expected:.3f} s (± {tolerance:.3f})")
 
 
-def judge(expectation: Expectation, spec: Spec, found: Inspection) -> Verdict:
-    """`found` is the output's inspection, made with `decode` and with `rate` as it is expected to be steady."""
+def judge(
+    expectation: Expectation,
+    spec: Spec,
+    found: Inspection,
+    loudnesses: Sequence[tuple[loudness.Measured, loudness.Measured]] = (),
+) -> Verdict:
+    """`found` is the output's inspection, made with `decode` and with `rate` as it is expected to be steady; `loudnesses` is
+    what each audio track was measured with before and after."""
     checks = _Checks()
     checks.problems += [f"decoding: {problem}" for problem in found.problems]
     if not found.decoded:
@@ -134,6 +175,10 @@ def judge(expectation: Expectation, spec: Spec, found: Inspection) -> Verdict:
     if video is not None:
         _picture(checks, expectation, video)
     _audio(checks, expectation, found, video)
+    _beside(checks, expectation, found)
+    if spec.audio.loudness is not None:
+        checks.found["loudness"] = [loudness.told(after) for _, after in loudnesses]
+        checks.problems += loudness.problems(spec.audio.loudness, loudnesses)
     return Verdict(
         level=spec.verify.value,
         passed=not checks.problems,
@@ -150,6 +195,7 @@ def _picture(checks: _Checks, expected: Expectation, video: VideoStream) -> None
     checks.same(
         "pixel_format", video.pixel_format.replace("yuvj", "yuv"), expected.pixel_format.value, "the pixel format"
     )
+    _colour(checks, expected, video)
     checks.found["frames"] = video.frames
     checks.found["frames_expected"] = expected.frames
     if video.frames == 0:
@@ -175,29 +221,75 @@ def _picture(checks: _Checks, expected: Expectation, video: VideoStream) -> None
     )
 
 
+def _colour(checks: _Checks, expected: Expectation, video: VideoStream) -> None:
+    """Labels that are lost or wrong make every player show wrong colours, and no frame is damaged."""
+    for field in Colour.__struct_fields__:
+        found = getattr(video.colour, field)
+        if field == "range":
+            found = found or "tv"  # which is what every player takes, where nothing is said
+        if wanted := getattr(expected.colour, field):
+            checks.same(f"colour_{field}", found, wanted, f"the colour's {field}")
+    if expected.colour.transfer:
+        checks.found["hdr"] = video.colour.hdr or "SDR"
+        for field, what in (("mastering", "mastering display"), ("light_level", "light level (MaxCLL, MaxFALL)")):
+            found, wanted = (msgspec.to_builtins(getattr(side, field)) for side in (video, expected))
+            checks.same(field, found, wanted, f"the {what}")
+    checks.found["interlaced_frames"] = video.interlaced_frames
+    if expected.progressive and video.interlaced_frames:
+        checks.problems.append(f"{video.interlaced_frames} frames are marked as interlaced")
+
+
 def _size(width: int, height: int) -> str:
     return f"{width}x{height}"
 
 
 def _audio(checks: _Checks, expected: Expectation, found: Inspection, video: VideoStream | None) -> None:
-    checks.same("audio_streams", len(found.audio), 1 if expected.audio_codec else 0, "the number of audio streams")
-    heard = found.main_audio
-    if heard is None or expected.audio_codec is None:
-        return
-    checks.same("audio_codec", heard.codec, expected.audio_codec, "the audio codec")
-    if expected.audio_channels is not None and not expected.audio_copied:
-        checks.same("audio_channels", heard.channels, expected.audio_channels, "the number of audio channels")
+    checks.same("audio_streams", len(found.audio), len(expected.sounds), "the number of audio streams")
+    for number, (heard, sound) in enumerate(zip(found.audio, expected.sounds, strict=False), 1):
+        _track(checks, expected, (number, sound), heard, video)
+
+
+def _track(
+    checks: _Checks, expected: Expectation, wanted: tuple[int, Sound], heard: AudioStream, video: VideoStream | None
+) -> None:
+    number, sound = wanted
+    name, what = ("audio", "the audio") if number == 1 else (f"audio_{number}", f"audio track {number}")
+    checks.same(f"{name}_codec", heard.codec, sound.codec, f"{what} codec" if number == 1 else f"the codec of {what}")
+    if sound.channels is not None and not sound.copied:
+        told = "the number of audio channels" if number == 1 else f"the number of channels of {what}"
+        checks.same(f"{name}_channels", heard.channels, sound.channels, told)
+    if sound.language:
+        checks.same(f"{name}_language", heard.language, sound.language, f"the language of audio track {number}")
     packet = 0.0
-    if not expected.audio_copied and heard.codec == "aac" and heard.sample_rate:
+    if not sound.copied and heard.codec == "aac" and heard.sample_rate:
         packet = _AAC_SAMPLES / heard.sample_rate
-    tolerance = _COPIED_TOLERANCE_SECONDS if expected.audio_copied else max(_AUDIO_TOLERANCE_SECONDS, 2.5 * packet)
-    checks.near("audio_seconds", heard.duration_seconds, expected.audio_seconds, tolerance, "the audio's duration")
+    tolerance = _COPIED_TOLERANCE_SECONDS if sound.copied else max(_AUDIO_TOLERANCE_SECONDS, 2.5 * packet)
+    checks.near(f"{name}_seconds", heard.duration_seconds, sound.seconds, tolerance, f"{what}'s duration")
     if video is not None and video.first_pts is not None and heard.first_pts is not None:
         frame = 1 / expected.rate if expected.rate else 0.0
         checks.near(
-            "audio_offset_seconds",
+            f"{name}_offset_seconds",
             heard.first_pts - video.first_pts,
-            expected.audio_offset,
-            max(_OFFSET_TOLERANCE_SECONDS, 1.1 * packet) + expected.audio_lost + frame,
-            "the sound's start after the picture's",
+            sound.offset,
+            max(_OFFSET_TOLERANCE_SECONDS, 1.1 * packet) + sound.lost + frame,
+            "the sound's start after the picture's" if number == 1 else f"the start of {what} after the picture's",
         )
+
+
+def _beside(checks: _Checks, expected: Expectation, found: Inspection) -> None:
+    """Subtitles, covers, attached files and chapters."""
+    checks.same("subtitle_streams", len(found.subtitles), len(expected.texts), "the number of subtitle streams")
+    for number, (track, wanted) in enumerate(zip(found.subtitles, expected.texts, strict=False), 1):
+        name, what = f"subtitles_{number}", f"subtitle track {number}"
+        checks.same(f"{name}_codec", track.codec, wanted.codec, f"the codec of {what}")
+        if wanted.language:
+            checks.same(f"{name}_language", track.language, wanted.language, f"the language of {what}")
+        checks.found[f"{name}_events"] = track.events
+        checks.found[f"{name}_events_expected"] = wanted.events
+        most = wanted.events + expected.texts_tolerance
+        least = wanted.events - expected.texts_tolerance if wanted.exact else min(wanted.events, 1)
+        if not least <= track.events <= most:
+            checks.problems.append(f"{what} has {track.events} events, not {wanted.events}")
+    checks.same("covers", len(found.covers), expected.covers, "the number of covers")
+    checks.same("attachments", len(found.attachments), expected.attachments, "the number of attached files")
+    checks.same("chapters", found.chapters, expected.chapters, "the number of chapters")

@@ -15,8 +15,11 @@ CODECS = (
     "wmv3,vc1,mjpeg,prores,dnxhd,dvvideo,ffv1,huffyuv,ffvhuff,utvideo,v210,rawvideo,theora,vp6,vp6f,cfhd,"
     "aac,aac_latm,ac3,eac3,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,flac,alac,dca,truehd,mlp,wmav1,"
     "wmav2,wmapro,amrnb,amrwb,adpcm_ms,adpcm_ima_wav,pcm_alaw,pcm_mulaw,pcm_u8,pcm_s16le,pcm_s16be,"
-    "pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_bluray,pcm_dvd"
+    "pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_bluray,pcm_dvd,"
+    "subrip,srt,ass,ssa,webvtt,mov_text,text"
 )
+#: of pictures that belong to a file, which FFmpeg must look at to copy them, within MAX_PIXELS; the inspector needs not
+COVERS = "png"
 #: width × height: 8192×8192. A 746 kB PNG once took 864 MB and 15 s.
 MAX_PIXELS = 64 * 1024 * 1024
 
@@ -27,7 +30,7 @@ MAX_STREAMS = 100
 ARGUMENTS = (
     *("-protocol_whitelist", PROTOCOLS),
     *("-format_whitelist", FORMATS),
-    *("-codec_whitelist", CODECS),
+    *("-codec_whitelist", f"{CODECS},{COVERS}"),
     *("-max_pixels", str(MAX_PIXELS)),
     *("-max_streams", str(MAX_STREAMS)),
 )

@@ -54,7 +54,7 @@ def _resolve(body: bodies.SubmitBody, book: presets.Book) -> spec.Spec:
     if codec is None or container is None:
         raise errors.InvalidInput(_SUMMARY if len(faults.found) > 1 else None, faults=faults.found)
     rate = rates.choose(given, codec, faults, decisions)
-    pictures.check(given, codec, faults)
+    pictures.check(given, codec, source.kind, faults)
     family = accelerators.check(given, codec, rate, faults)
     audio = sound.choose(given, container, source.kind, faults)
     if faults.found:
@@ -87,7 +87,11 @@ def _resolve(body: bodies.SubmitBody, book: presets.Book) -> spec.Spec:
         fps=str(fps) if fps else None,
         gop_seconds=given.gop_seconds or (2.0 if live else None),
         hwaccel=given.hwaccel,
+        deinterlace=given.deinterlace,
+        hdr=given.hdr,
         audio=audio,
+        subtitles=given.subtitles,
+        keep_metadata=given.metadata == "keep",
         verify=spec.VerifyLevel(given.verify.level),
         limits=spec.Limits(
             timeout_seconds=given.resource_limits.timeout_sec,

@@ -30,4 +30,28 @@ def choose(given: bodies.ParametersBody, container: spec.Container, kind: spec.I
         faults.add("audio", f"bitrate and channels do not go with codec {asked.codec}", "conflicting_fields")
     if asked.bitrate is not None and not 6_000 <= asked.bitrate <= 1_024_000:
         faults.add("audio.bitrate", f"{asked.bitrate} is out of range; audio takes 6k to 1024k")
-    return spec.Audio(codec=asked.codec, bitrate_bps=asked.bitrate, channels=asked.channels)
+    _check_tracks(asked, kind, faults)
+    aim = asked.loudness
+    return spec.Audio(
+        codec=asked.codec,
+        bitrate_bps=asked.bitrate,
+        channels=asked.channels,
+        tracks=asked.tracks,
+        loudness=None
+        if aim is None
+        else spec.Loudness(integrated_lufs=aim.integrated, true_peak_db=aim.true_peak, range_lu=aim.range),
+    )
+
+
+def _check_tracks(asked: bodies.AudioBody, kind: spec.InputKind, faults: Faults) -> None:
+    named = asked.tracks.pick is not spec.Pick.AUTO
+    if named and asked.codec is spec.AudioCodec.NONE:
+        faults.add("audio.tracks", "does not go with codec none; leave one of them out", "conflicting_fields")
+    if named and kind is spec.InputKind.GENERATE:
+        faults.add("audio.tracks", "a generated clip has one track; leave it out", "conflicting_fields")
+    if asked.loudness is not None and asked.codec in (spec.AudioCodec.COPY, spec.AudioCodec.NONE):
+        faults.add(
+            "audio.loudness",
+            f"cannot be changed with codec {asked.codec}; leave codec out (auto), or name aac or opus",
+            "conflicting_fields",
+        )

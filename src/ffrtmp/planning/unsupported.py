@@ -15,16 +15,10 @@ FIELDS: dict[str, str] = {
     "stream_key": "write to a file with `output`",
     "target_vmaf": "choose a `crf`",
     "target_size": "choose a `bitrate` with `two_pass`",
-    "deinterlace": "deinterlace before submitting",
-    "hdr": "leave it out: the picture's transfer is left as it is",
-    "subtitles": "leave it out: subtitles are not carried",
-    "metadata": "leave it out: metadata is kept",
     "thumbnails": "leave it out",
     "ladder": "submit one job per rung",
     "deadline": "use `priority`",
     "webhook": "follow `GET /events`",
-    "audio.tracks": "leave it out: the first audio track is used",
-    "audio.loudness": "leave it out: loudness is kept",
     "verify.vmaf_min": "leave it out",
 }
 #: field → (values that work, what to use meanwhile)

@@ -5,13 +5,14 @@ Strict: a field is spelt as documented or refused by name. `planning.resolve` tu
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import pydantic_core
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from ffrtmp.domain import errors, spec, units
+from ffrtmp.protocol import picks
 
 #: no spelling of a quantity is longer
 _LONGEST_QUANTITY = 64
@@ -62,6 +63,13 @@ FrameRate = Annotated[Fraction, *_parsed(units.frame_rate, "30", "29.97", "30000
 Resolution = Annotated[units.Resolution, *_parsed(units.resolution, "1280x720", "720p", "720")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_no_control_characters)]
 Label = Annotated[str, StringConstraints(max_length=256), AfterValidator(_no_control_characters)]
+AudioTracks = Annotated[
+    spec.Tracks, *_parsed(picks.parser(spec.Pick.AUTO, spec.Pick.ALL, auto="default"), "default", "all", "eng,2")
+]
+SubtitleTracks = Annotated[
+    spec.Tracks,
+    *_parsed(picks.parser(spec.Pick.AUTO, spec.Pick.ALL, spec.Pick.NONE), "auto", "none", "all", "eng,2"),
+]
 Codec = Annotated[spec.Codec, BeforeValidator(_codec)]
 
 
@@ -74,12 +82,27 @@ class Body(pydantic.BaseModel):
     )
 
 
+class LoudnessBody(Body):
+    """A target of EBU R128."""
+
+    integrated: Annotated[float, Field(ge=-70, le=-5)] = -23.0
+    true_peak: Annotated[float, Field(ge=-9, le=0)] = -1.0
+    range: Annotated[float, Field(ge=1, le=50)] | None = None
+
+
+def _loudness(value: object) -> object:
+    """`r128` for its defaults, or the integrated loudness alone."""
+    if isinstance(value, str) and _lower(value) in ("r128", "ebu", "ebu-r128"):
+        return {}
+    return {"integrated": value} if isinstance(value, str | int | float) else value
+
+
 class AudioBody(Body):
     codec: spec.AudioCodec = spec.AudioCodec.AUTO
     bitrate: Bitrate | None = None
     channels: Annotated[int, Field(ge=1, le=8)] | None = None
-    tracks: Any = None
-    loudness: Any = None
+    tracks: AudioTracks = spec.Tracks()
+    loudness: Annotated[LoudnessBody, BeforeValidator(_loudness)] | None = None
 
 
 class VerifyBody(Body):
@@ -140,11 +163,11 @@ class ParametersBody(Body):
     fps: FrameRate | None = None
     gop_seconds: Annotated[float, Field(gt=0, le=60)] | None = None
     hwaccel: Annotated[spec.Hwaccel, BeforeValidator(_lower)] = spec.Hwaccel.AUTO
-    deinterlace: Any = None
-    hdr: Any = None
+    deinterlace: Annotated[spec.Deinterlace, BeforeValidator(_lower)] = spec.Deinterlace.AUTO
+    hdr: Annotated[spec.Hdr, BeforeValidator(_lower)] = spec.Hdr.AUTO
     audio: Annotated[AudioBody, BeforeValidator(_audio)] | None = None
-    subtitles: Any = None
-    metadata: Any = None
+    subtitles: SubtitleTracks = spec.Tracks()
+    metadata: Annotated[Literal["keep", "strip"], BeforeValidator(_lower)] = "keep"
     thumbnails: Any = None
     ladder: Any = None
     chunking: Annotated[str, BeforeValidator(_lower)] = "auto"

@@ -5,7 +5,7 @@ import pytest
 from ffrtmp.domain.spec import Audio, AudioCodec, Codec, Container, Input, InputKind, Rate, RateMode, Spec
 from ffrtmp.domain.units import Resolution
 from ffrtmp.media import verify
-from ffrtmp.media.inspection import AudioStream, Inspection, VideoStream, Window
+from ffrtmp.media.inspection import AudioStream, Colour, Inspection, VideoStream, Window
 
 VIDEO = VideoStream(
     index=0,
@@ -112,10 +112,8 @@ def test_a_cut_is_expected_to_have_the_frames_of_its_window():
         last_pts=3.48,
         last_duration=0.04,
         keyframe_pts=2.0,
-        sound_first=2.0,
-        sound_end=3.5,
     )
-    source = changed(SOURCE, window=window)
+    source = changed(SOURCE, window=window, audio=[changed(SOUND, window=(2.0, 3.5))])
     good = changed(
         MADE,
         video=[changed(VIDEO, frames=38, last_pts=1.48)],
@@ -143,7 +141,8 @@ def test_frames_that_do_not_come_at_a_steady_rate(wrong):
 
 
 def test_one_side_of_the_size_keeps_the_aspect():
-    assert verdict(video(width=640, height=360), resolution=Resolution(None, 360)).passed
+    labelled = Colour(primaries="bt709", transfer="bt709", matrix="bt709")
+    assert verdict(video(width=640, height=360, colour=labelled), resolution=Resolution(None, 360)).passed
 
 
 def test_a_turned_picture_is_expected_turned():
