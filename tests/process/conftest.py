@@ -1,5 +1,6 @@
 """Real ffmpeg: sources that the tests make once, and the whole way from a spec to a verdict."""
 
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,6 +29,18 @@ TEXTS = {
     ),
     "font.ttf": "not really a font",
 }
+
+
+def _blu_ray_subtitles() -> bytes:
+    """Three texts as Blu-ray has them, as far as a copy looks: a display set where each begins and one where it ends."""
+    made = b""
+    for number, seconds in enumerate((0.2, 0.9, 1.2, 1.9, 2.2, 2.9)):
+        composition = struct.pack(">HHBHBBBB", 192, 108, 0x10, number, 0x80, 0, 0, 0)
+        for kind, data in ((0x16, composition), (0x80, b"")):
+            made += b"PG" + struct.pack(">IIBH", round(seconds * 90_000), 0, kind, len(data)) + data
+    return made
+
+
 _FIELDS = ("-f", "lavfi", "-i", "testsrc2=size=192x108:rate=50:duration=2")
 _WEAVE = ("-vf", "tinterlace=interleave_top,setfield=tff")
 _PQ = (
@@ -122,6 +135,18 @@ SOURCES: dict[str, tuple[str, ...]] = {
         *("-i", "{folder}/tracks.mkv", "-i", "{folder}/cover.png", "-map", "0:v", "-map", "0:a:0", "-map", "0:s:0"),
         *("-map", "1", "-c", "copy", "-c:s", "mov_text", "-disposition:v:1", "attached_pic"),
     ),
+    "pictures.mkv": (
+        *("-i", "{folder}/upright.mp4", "-i", "{folder}/pictures.sup", "-map", "0:v", "-map", "1:s", "-c", "copy"),
+        *("-metadata:s:s:0", "language=eng"),
+    ),
+    "captions.webm": (
+        *(*_SIGHT, "-i", "{folder}/captions.srt", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"),
+        *("-c:s", "webvtt"),
+    ),
+    "grey.mkv": (
+        *("-f", "lavfi", "-i", "color=black:size=64x64:rate=10:duration=0.3"),
+        *("-vf", "format=yuv420p10le,lutyuv=y=509:u=512:v=512", *_DEEP, "-x265-params", _PQ),
+    ),
     "quiet.mkv": (
         *(*_SIGHT, "-f", "lavfi", "-i", "sine=frequency=997:sample_rate=48000:duration=3,volume=-20dB", *_H264),
         *("-c:a", "flac"),
@@ -141,6 +166,7 @@ def sources(found_tools, tmp_path_factory) -> Callable[[str], Path]:
     folder = tmp_path_factory.mktemp("sources")
     for name, text in TEXTS.items():
         (folder / name).write_text(text)
+    (folder / "pictures.sup").write_bytes(_blu_ray_subtitles())
 
     def source(name: str) -> Path:
         path: Path = folder / name
@@ -230,7 +256,7 @@ def transcode(found_tools, look, tmp_path):
         commands = ffmpeg.build(made, source, encoder=chosen, measured=before, **how)
         outcomes = await finished(commands, on_line)
         found = await look(output, decode=True, rate=expectation.steady)
-        after = ffmpeg.measuring_output(made, output, len(before), tools=found_tools, scratch=tmp_path)
+        after = ffmpeg.measuring_output(made, output, len(before), tools=found_tools)
         after = [loudness.read(outcome.log) for outcome in await finished(after)]
         pairs = list(zip(before, after, strict=True))
         return Made(made, output, source, found, verify.judge(expectation, made, found, pairs), outcomes)

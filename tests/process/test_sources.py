@@ -5,6 +5,7 @@ import re
 import pytest
 
 from ffrtmp.domain import errors
+from ffrtmp.domain.command import Command
 from ffrtmp.domain.spec import (
     Audio,
     AudioCodec,
@@ -19,6 +20,7 @@ from ffrtmp.domain.spec import (
 )
 from ffrtmp.domain.units import Resolution
 from ffrtmp.media import inspection, verify
+from ffrtmp.process import run
 
 ALL = Tracks(pick=Pick.ALL)
 BT709 = inspection.Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv")
@@ -124,9 +126,6 @@ async def test_no_comb_is_left(transcode, sources, found_tools):
 
 
 async def combed(found_tools, path) -> int:
-    from ffrtmp.domain.command import Command
-    from ffrtmp.process import run
-
     argv = (found_tools.ffmpeg, "-nostdin", "-i", str(path), "-vf", "idet", "-an", "-f", "null", "-")
     log = (await run.to_end(Command(name="idet", argv=argv))).log
     return sum(int(count) for count in re.findall(r"Multi frame detection: TFF: *(\d+) BFF: *(\d+)", log)[-1])
@@ -197,6 +196,16 @@ async def test_hdr_is_tone_mapped(transcode, sources, name, parts):
     assert made.found.video[0].mastering is None
     assert made.found.video[0].light_level is None
     assert made.verdict.checks["hdr"] == "SDR"
+
+
+async def test_tone_mapped_white_is_about_as_bright_as_it_was(transcode, sources, found_tools):
+    """100 cd/m² is code 509 of 1023 in PQ (SMPTE ST 2084): much too dark where it is only called SDR, white where it is clipped."""
+    made = await transcode(sources("grey.mkv"))
+    argv = (found_tools.ffmpeg, "-nostdin", "-v", "error", "-i", str(made.path))
+    shown = "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-"
+    lines: list[str] = []
+    await run.to_end(Command(name="luma", argv=(*argv, "-vf", shown, "-f", "null", "-")), on_line=lines.append)
+    assert 140 < float(lines[-1].partition("=")[2]) < 165
 
 
 async def test_hdr_without_its_labels_does_not_pass(transcode, sources):
@@ -348,9 +357,6 @@ async def test_subtitles_are_cut_to_the_right_time(transcode, sources, found_too
     for container in (Container.MKV, Container.MP4):
         made = await transcode(sources("cover.mp4"), container=container, start=1.0, duration=1.5)
         assert made.verdict.problems == []
-        from ffrtmp.domain.command import Command
-        from ffrtmp.process import run
-
         argv = (found_tools.ffmpeg, "-nostdin", "-v", "error", "-i", str(made.path), "-map", "0:s:0", "-f", "srt", "-")
         lines = []
         await run.to_end(Command(name="srt", argv=argv), on_line=lines.append)
@@ -358,6 +364,32 @@ async def test_subtitles_are_cut_to_the_right_time(transcode, sources, found_too
             "00:00:00,200 --> 00:00:00,900",
             "00:00:01,200 --> 00:00:01,900",
         ]
+
+
+async def test_subtitles_that_are_pictures(transcode, sources):
+    for cut in ({}, {"start": 0.5, "duration": 0.5}):
+        made = await transcode(sources("pictures.mkv"), container=Container.MKV, **cut)
+        assert made.verdict.problems == []
+        assert [track.codec for track in made.found.subtitles] == ["hdmv_pgs_subtitle"]
+        made = await transcode(sources("pictures.mkv"), **cut)
+        assert made.verdict.problems == []
+        assert made.found.subtitles == []
+    told = verify.expect(made.spec, made.source).notes
+    assert "subtitles: eng, hdmv_pgs_subtitle is left out: mp4 cannot hold it" in told
+    with pytest.raises(
+        errors.TaskError, match=r"eng, hdmv_pgs_subtitle, which mp4 cannot hold; use mkv, or leave it out"
+    ):
+        await transcode(sources("pictures.mkv"), subtitles=ALL)
+
+
+@pytest.mark.parametrize("container", [Container.WEBM, Container.MKV, Container.MP4])
+@pytest.mark.parametrize("cut", [{}, {"start": 1.0, "duration": 1.5}], ids=["whole", "cut"])
+async def test_webvtt(transcode, sources, container, cut):
+    codec = Codec.H264 if container is Container.MP4 else Codec.VP9
+    made = await transcode(sources("captions.webm"), container=container, codec=codec, **cut)
+    assert made.verdict.problems == []
+    assert made.found.subtitles[0].codec == ("mov_text" if container is Container.MP4 else "webvtt")
+    assert made.found.subtitles[0].events == (2 if cut else 3)
 
 
 async def test_subtitles_that_are_asked_for_but_cannot_be(transcode, sources):

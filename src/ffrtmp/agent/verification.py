@@ -79,8 +79,7 @@ async def _loudness(attempt: Attempt, made: Path, before: Sequence[Measured]) ->
     """Each track's loudness before and after."""
     if not before:
         return []
-    scratch = await asyncio.to_thread(attempt.kit.work.scratch, attempt.id)
-    commands = ffmpeg.measuring_output(attempt.spec, made, len(before), tools=attempt.kit.tools, scratch=scratch)
+    commands = ffmpeg.measuring_output(attempt.spec, made, len(before), tools=attempt.kit.tools)
     after = await loudness.measure(attempt, commands, "after")
     attempt.metrics["loudness"] = [
         {"before": told(was), "after": told(now)} for was, now in zip(before, after, strict=True)

@@ -134,7 +134,7 @@ def preparing(
     ]
 
 
-def measuring_output(spec: Spec, made: Path, tracks: int, *, tools: Tools, scratch: Path) -> list[Command]:
+def measuring_output(spec: Spec, made: Path, tracks: int, *, tools: Tools) -> list[Command]:
     """The same for the tracks of the output."""
     if spec.audio.loudness is None:
         return []
@@ -144,10 +144,9 @@ def measuring_output(spec: Spec, made: Path, tracks: int, *, tools: Tools, scrat
         Command(
             name="ffmpeg loudness",
             argv=(tools.ffmpeg, *_GLOBALS, *inputs, *_listen(f"0:a:{track}", heard)),
-            cwd=scratch,
-            limits=_limits(spec, (scratch,)),
+            cwd=made.parent,
+            limits=_limits(spec, ()),
             reads=(made,),
-            writes=(scratch,),
         )
         for track in range(tracks)
     ]

@@ -90,9 +90,11 @@ def problems(target: Loudness, pairs: Sequence[tuple[Measured, Measured]]) -> li
         if was.silent:
             continue
         if not abs(now.integrated - target.integrated_lufs) <= TOLERANCE_LU:
+            room = was.integrated + target.true_peak_db - was.true_peak  # as loud as a gain alone can make it
+            hint = f"; its peaks leave room for {room:.1f}" if room < target.integrated_lufs else ""
             found.append(
                 f"the loudness of audio track {track} is {now.integrated:.1f} LUFS, not {target.integrated_lufs:g} "
-                f"(± {TOLERANCE_LU:g} LU)"
+                f"(± {TOLERANCE_LU:g} LU){hint}"
             )
         if now.true_peak > target.true_peak_db + PEAK_TOLERANCE_DB:
             found.append(

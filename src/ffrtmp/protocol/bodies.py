@@ -92,9 +92,14 @@ class LoudnessBody(Body):
 
 def _loudness(value: object) -> object:
     """`r128` for its defaults, or the integrated loudness alone."""
-    if isinstance(value, str) and _lower(value) in ("r128", "ebu", "ebu-r128"):
+    if not isinstance(value, str | int | float):
+        return value
+    if isinstance(value, str) and _lower(value) == "r128":
         return {}
-    return {"integrated": value} if isinstance(value, str | int | float) else value
+    try:
+        return {"integrated": float(value)}
+    except ValueError:
+        raise ValueError("must be r128, a loudness in LUFS such as -16, or an object with `integrated`") from None
 
 
 class AudioBody(Body):

@@ -26,12 +26,14 @@ from ffrtmp.domain.command import Command
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.job import Grant, OutputFile
 from ffrtmp.domain.spec import (
+    Audio,
     Codec,
     Container,
     Engine,
     Input,
     InputKind,
     Limits,
+    Loudness,
     Preset,
     Rate,
     RateMode,
@@ -183,6 +185,26 @@ async def test_a_file_is_staged_verified_and_renamed(bench: Bench, clip: Path) -
     asked = next(event for event in bench.told if isinstance(event, m.PublishAsked))
     assert asked.outputs == [output]
     assert content(clip) == before
+
+
+async def test_loudness_is_measured_before_and_after_and_subtitles_are_cut(bench: Bench, clip: Path) -> None:
+    """Commands before the encode and during verification, with what they found in the result."""
+    talk, captions = bench.media / "talk.mkv", bench.media / "captions.srt"
+    captions.write_text("1\n00:00:01,200 --> 00:00:01,900\nHello\n")
+    sound = ("-f", "lavfi", "-i", "sine=frequency=997:duration=2,volume=-20dB", "-i", f"file:{captions}")
+    argv = (bench.kit.tools.ffmpeg, "-v", "error", "-i", f"file:{clip}", *sound, "-c:v", "copy", f"file:{talk}")
+    assert (await run.to_end(Command(name="add sound", argv=argv))).ok
+    target = Loudness(integrated_lufs=-18.0)
+    ended = await bench.run(of_file(path="talk.mkv", start=0.5, audio=Audio(loudness=target)))
+    assert ended.failure is None
+    assert ended.result is not None
+    [track] = ended.result.metrics["loudness"]
+    assert track["before"]["lufs"] < -35
+    assert abs(track["after"]["lufs"] - -18) < 1
+    assert ended.result.verdict is not None
+    assert ended.result.verdict.checks["subtitles_1_events"] == 1
+    assert "subtitles: no language, ass becomes mov_text, which mp4 takes" in ended.result.decisions
+    assert "libx264" in ended.result.command
 
 
 async def test_an_upload_is_fetched_first_and_names_the_output(bench: Bench, clip: Path) -> None:

@@ -10,18 +10,31 @@ from ffrtmp.domain.spec import (
     AudioCodec,
     Codec,
     Container,
+    Deinterlace,
     Input,
     InputKind,
     Limits,
+    Pick,
     PixelFormat,
     Preset,
     Rate,
     RateMode,
     Spec,
+    Tracks,
 )
 from ffrtmp.domain.units import Resolution
 from ffrtmp.media import ffmpeg
-from ffrtmp.media.inspection import AudioStream, Inspection, VideoStream, Window
+from ffrtmp.media.inspection import (
+    Attachment,
+    AudioStream,
+    Colour,
+    Inspection,
+    LightLevel,
+    Mastering,
+    SubtitleStream,
+    VideoStream,
+    Window,
+)
 from ffrtmp.media.tools import Tools
 
 QUIET = "/ff -nostdin -hide_banner -nostats -v warning -y -progress pipe:1 -stats_period 0.5"
@@ -82,6 +95,32 @@ def spec(**parts) -> Spec:
     return Spec(**{**made, **parts})
 
 
+HDR = changed(
+    VIDEO,
+    codec="hevc",
+    pixel_format="yuv420p10le",
+    bits=10,
+    colour=Colour(primaries="bt2020", transfer="smpte2084", matrix="bt2020nc", range="tv"),
+    mastering=Mastering(
+        red=(34000, 16000),
+        green=(13250, 34500),
+        blue=(7500, 3000),
+        white=(15635, 16450),
+        max_luminance=10_000_000,
+        min_luminance=50,
+    ),
+    light_level=LightLevel(max_content=900, max_average=400),
+)
+RICH = changed(
+    SOURCE,
+    audio=[
+        changed(SOUND, language="eng"),
+        changed(SOUND, index=2, codec="dts", channels=6, layout="5.1(side)", language="de"),
+    ],
+    subtitles=[SubtitleStream(index=3, codec="subrip", language="fre", events=9, window_events=2)],
+    covers=[Attachment(index=4, codec="mjpeg")],
+    chapters=2,
+)
 #: of a picture that says nothing, made so small that players would take it for BT.601
 LABEL = ",setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 GENERATE = {"input": Input(kind=InputKind.GENERATE)}
@@ -215,6 +254,70 @@ ONE_PASS = {
         " -filter:v setpts=round(PTS-12.000000/TB),fps=50:start_time=0,trim=end_frame=164"
         " -c:v libx264 -preset medium -crf 23 -pix_fmt yuv420p -fps_mode:v passthrough -enc_time_base:v 1/50 -an"
         f" -map_chapters -1 -movflags +faststart {END} mp4 file:/out/.stage",
+    ),
+    "interlaced HDR10, kept, a frame for each field": (
+        spec(codec=Codec.H265, deinterlace=Deinterlace.FIELD, audio=Audio(codec=AudioCodec.NONE)),
+        "libx265",
+        None,
+        changed(SOURCE, video=[changed(HDR, interlaced_frames=16, looked_at=16)]),
+        "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -filter:v bwdif=mode=send_field:parity=auto:deint=all"
+        " -c:v libx265 -preset medium -crf 23 -pix_fmt yuv420p10le -x265-params"
+        " log-level=error:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+        ":max-cll=900,400 -fps_mode:v passthrough -enc_time_base:v 1/50 -an -tag:v hvc1 -movflags +faststart"
+        f" {END} mp4 file:/out/.stage",
+    ),
+    "HDR10 by SVT-AV1": (
+        spec(codec=Codec.AV1, container=Container.MKV, audio=Audio(codec=AudioCodec.NONE)),
+        "libsvtav1",
+        None,
+        changed(SOURCE, video=[HDR]),
+        "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -c:v libsvtav1 -preset 8 -crf 23 -pix_fmt yuv420p10le -svtav1-params"
+        " mastering-display=G(0.265,0.69)B(0.15,0.06)R(0.68,0.32)WP(0.3127,0.329)L(1000,0.005):content-light=900,400"
+        f" {KEEP} -an {END} matroska file:/out/.stage",
+    ),
+    "HDR10, tone-mapped": (
+        spec(audio=Audio(codec=AudioCodec.NONE)),
+        "libx264",
+        None,
+        changed(SOURCE, video=[HDR]),
+        "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -filter:v"
+        " zscale=tin=smpte2084:pin=bt2020:min=bt2020nc:rin=tv:transfer=linear:npl=100,format=gbrpf32le,"
+        "zscale=primaries=bt709,tonemap=tonemap=hable:desat=0:peak=9,zscale=transfer=bt709:matrix=bt709:range=tv,"
+        "format=yuv420p,sidedata=mode=delete:type=MASTERING_DISPLAY_METADATA,"
+        "sidedata=mode=delete:type=CONTENT_LIGHT_LEVEL -c:v libx264 -preset medium -crf 23 -pix_fmt yuv420p"
+        f" {KEEP} -an -movflags +faststart {END} mp4 file:/out/.stage",
+    ),
+    "two tracks, subtitles and a cover, without metadata but with languages": (
+        spec(audio=Audio(tracks=Tracks(pick=Pick.ALL)), keep_metadata=False),
+        "libx264",
+        None,
+        RICH,
+        f"$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -c:v libx264 -preset medium -crf 23 -pix_fmt yuv420p {KEEP}"
+        " -map 0:1 -c:a:0 copy -metadata:s:a:0 language=eng"
+        " -map 0:2 -filter:a:1 aformat=channel_layouts=5.1 -c:a:1 aac -b:a:1 384000 -metadata:s:a:1 language=deu"
+        " -map 0:3 -c:s:0 mov_text -metadata:s:s:0 language=fre -map_metadata -1 -map_chapters -1"
+        f" -movflags +faststart {END} mp4 file:/out/.stage",
+    ),
+    "a cover in mp4": (
+        spec(codec=Codec.H265, audio=Audio(codec=AudioCodec.NONE), subtitles=Tracks(pick=Pick.NONE)),
+        "libx265",
+        None,
+        RICH,
+        "$QUIET $GUARD -i file:/in/in.mp4 -map 0:0 -c:v:0 libx265 -preset medium -crf 23 -pix_fmt yuv420p -x265-params"
+        " log-level=error -fps_mode:v:0 passthrough -enc_time_base:v:0 1/25 -an"
+        " -map 0:4 -c:v:1 copy -disposition:v:1 attached_pic -tag:v:0 hvc1 -movflags +faststart"
+        f" {END} mp4 file:/out/.stage",
+    ),
+    "a cover in Matroska, subtitles that were cut": (
+        spec(container=Container.MKV, start=2.0, duration=1.5, audio=Audio(codec=AudioCodec.NONE)),
+        "libx264",
+        None,
+        changed(RICH, window=CUT),
+        "$QUIET $GUARD -copyts -noaccurate_seek -ss 1.420000 -i file:/in/in.mp4 -i file:/scratch/subtitles.mkv -map 0:0"
+        " -filter:v trim=start=1.999600:end=3.480600,setpts=round(PTS-2.000000/TB) -c:v libx264 -preset medium -crf 23"
+        f" -pix_fmt yuv420p {KEEP} -an -map 1:s:0 -c:s:0 copy -attach file:/scratch/cover4.jpg"
+        " -metadata:s:t:0 mimetype=image/jpeg -metadata:s:t:0 filename=cover.jpg -map_chapters -1"
+        f" {END} matroska file:/out/.stage",
     ),
     "an odd size with a variable rate": (
         spec(audio=Audio(codec=AudioCodec.NONE)),

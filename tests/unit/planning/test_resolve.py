@@ -109,10 +109,58 @@ def test_the_container_follows_from_the_output_or_the_codec() -> None:
         ({"codec": "h264", "chunking": "on"}, "parameters.chunking", "not_supported_yet"),
         ({"codec": "h264", "engine": "gstreamer"}, "engine", "not_supported_yet"),
         ({"codec": "h264", "input": "upload:../x"}, "parameters.input", "invalid_value"),
+        ({"codec": "h264", "input": "a.mp4", "hdr": "keep"}, "parameters.hdr", "unsupported_combination"),
+        (
+            {"codec": "h265", "input": "a.mp4", "hdr": "keep", "pixel_format": "yuv420p"},
+            "parameters.hdr",
+            "unsupported_combination",
+        ),
+        (
+            {"codec": "h265", "input": "a.mp4", "hdr": "keep", "profile": "main"},
+            "parameters.hdr",
+            "unsupported_combination",
+        ),
+        ({"codec": "h265", "hdr": "tonemap"}, "parameters.hdr", "conflicting_fields"),
+        ({"codec": "h264", "deinterlace": "field"}, "parameters.deinterlace", "conflicting_fields"),
+        ({"codec": "h264", "deinterlace": "maybe"}, "parameters.deinterlace", "invalid_value"),
+        ({"codec": "h264", "audio": {"tracks": "all"}}, "parameters.audio.tracks", "conflicting_fields"),
+        ({"codec": "h264", "audio": {"tracks": ["english"]}}, "parameters.audio.tracks", "invalid_value"),
+        ({"codec": "h264", "audio": {"tracks": [0]}}, "parameters.audio.tracks", "invalid_value"),
+        (
+            {"codec": "h264", "input": "a.mp4", "audio": {"codec": "copy", "loudness": "r128"}},
+            "parameters.audio.loudness",
+            "conflicting_fields",
+        ),
+        ({"codec": "h264", "audio": {"loudness": "loud"}}, "parameters.audio.loudness", "invalid_value"),
+        ({"codec": "h264", "audio": {"loudness": -90}}, "parameters.audio.loudness.integrated", "invalid_value"),
+        ({"codec": "h264", "subtitles": []}, "parameters.subtitles", "invalid_value"),
+        ({"codec": "h264", "metadata": "some"}, "parameters.metadata", "invalid_value"),
     ],
 )
 def test_what_cannot_be_is_refused_by_field(parameters: dict[str, object], path: str, code: str) -> None:
     assert _faults(parameters)[path] == code
+
+
+def test_tracks_are_named_by_word_number_or_language() -> None:
+    def tracks(value: object) -> spec.Tracks:
+        return _resolve({"codec": "h264", "input": "a.mkv", "audio": {"tracks": value}}).audio.tracks
+
+    assert tracks("default") == spec.Tracks()
+    assert tracks("all") == spec.Tracks(pick=spec.Pick.ALL)
+    assert tracks("eng,2") == tracks(["ENG", 2]) == spec.Tracks(pick=spec.Pick.NAMED, named=["eng", 2])
+    subtitles = _resolve({"codec": "h264", "input": "a.mkv", "subtitles": "none", "metadata": "strip"})
+    assert subtitles.subtitles.pick is spec.Pick.NONE
+    assert not subtitles.keep_metadata
+
+
+def test_a_loudness_is_a_word_a_number_or_all_of_it() -> None:
+    def loudness(value: object) -> spec.Loudness | None:
+        return _resolve({"codec": "h264", "input": "a.mkv", "audio": {"loudness": value}}).audio.loudness
+
+    assert loudness("r128") == spec.Loudness()
+    assert loudness(-16) == loudness("-16") == spec.Loudness(integrated_lufs=-16.0)
+    full = {"integrated": -24, "true_peak": -2, "range": 7}
+    assert loudness(full) == spec.Loudness(integrated_lufs=-24.0, true_peak_db=-2.0, range_lu=7.0)
 
 
 def test_all_faults_are_told_at_once() -> None:
