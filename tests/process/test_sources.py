@@ -16,6 +16,8 @@ from ffrtmp.domain.spec import (
     Loudness,
     Pick,
     PixelFormat,
+    Rate,
+    RateMode,
     Tracks,
 )
 from ffrtmp.domain.units import Resolution
@@ -419,3 +421,17 @@ async def test_attached_fonts_stay_in_matroska(transcode, sources):
     assert verify.expect(changed(made.spec, container=Container.MP4), made.source).notes[-1] == (
         "attached files: left out, because mp4 has no place for them"
     )
+
+
+async def test_two_passes_with_all_that_is_beside_the_film(transcode, sources):
+    rate = Rate(mode=RateMode.TWO_PASS, bitrate_bps=200_000)
+    made = await transcode(sources("cover.mp4"), rate=rate, audio=Audio(loudness=Loudness()), start=0.5)
+    assert made.verdict.problems == []
+    assert len(made.found.covers) == 1
+
+
+async def test_the_loudness_of_a_generated_clip(transcode):
+    small = Resolution(192, 108)
+    made = await transcode(None, duration=2.0, resolution=small, audio=Audio(loudness=Loudness(integrated_lufs=-30.0)))
+    assert made.verdict.problems == []
+    assert made.verdict.checks["loudness"][0]["lufs"] == pytest.approx(-30, abs=0.5)
