@@ -36,6 +36,26 @@ async def test_a_job_needs_its_input_whole(world: World) -> None:
     assert (await world.submit(of_upload(upload.id))).state is JobState.QUEUED
 
 
+async def test_a_measurement_needs_both_of_its_inputs_whole_and_keeps_them(world: World) -> None:
+    first = await world.store.create_upload(factories.an_upload())
+    second = await world.store.create_upload(factories.an_upload())
+    await world.store.finish_upload(first.id)
+    of = factories.a_measurement(
+        input=spec.Input(kind=spec.InputKind.UPLOAD, upload_id=first.id),
+        reference=spec.Input(kind=spec.InputKind.UPLOAD, upload_id=second.id),
+    )
+    with pytest.raises(errors.InvalidInput) as raised:
+        await world.submit(of)
+    assert raised.value.faults[0].path == "parameters.measure.reference"
+    await world.store.finish_upload(second.id)
+    made = await world.submit(of)
+    assert await world.store.remove_uploads([first.id, second.id]) == []
+    agent = await world.agent()
+    [grant] = await agent.lease(request_id="one")
+    assert (grant.job_id, grant.kind, grant.spec) == (made.id, job.TaskKind.MEASURE, of)
+    assert await agent.lease(request_id="one") == [grant]
+
+
 async def test_a_result_needs_its_outputs_whole(world: World) -> None:
     made = await world.submit()
     agent = await world.agent()

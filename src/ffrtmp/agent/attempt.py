@@ -1,4 +1,4 @@
-"""What the parts of one attempt share: its spec, its log, what it has made so far, and whether it may go on."""
+"""What the parts of one attempt share: its work, its log, what it has made so far, and whether it may go on."""
 
 import asyncio
 import threading
@@ -15,6 +15,7 @@ from ffrtmp.agent.usage import Usage
 from ffrtmp.domain import errors
 from ffrtmp.domain.command import Command
 from ffrtmp.domain.job import Grant, OutputFile, Progress, Result
+from ffrtmp.domain.spec import Spec
 from ffrtmp.media.progress import ALMOST
 from ffrtmp.process import run
 from ffrtmp.process.confine import Confinement
@@ -32,7 +33,7 @@ class Attempt:
         self, grant: Grant, kit: Kit, *, tell: Callable[[m.Event], None], may_publish: Callable[[str], bool]
     ) -> None:
         self.grant = grant
-        self.spec = grant.spec
+        self.work = grant.spec
         self.kit = kit
         self.tell = tell
         self.may_publish = may_publish
@@ -53,6 +54,12 @@ class Attempt:
     @property
     def id(self) -> str:
         return self.grant.attempt_id
+
+    @property
+    def spec(self) -> Spec:
+        """What an encode is to make."""
+        assert isinstance(self.work, Spec)
+        return self.work
 
     # what the session asks for
 
@@ -143,7 +150,7 @@ class Attempt:
         """Progress of a transfer: as percent while nothing is encoded, else as its phase only."""
 
         def moved(done: int, size: int) -> None:
-            percent = ALMOST if phase == "publish" else 0.0
+            percent = 0.0 if phase == "fetch" else ALMOST
             self.tell(
                 m.TaskProgress(self.id, Progress(percent=percent, phase=f"{phase} {100 * done // max(size, 1)}%"))
             )

@@ -13,7 +13,8 @@ from ffrtmp.agent import machine
 from ffrtmp.agent.settings import AgentSettings
 from ffrtmp.domain import errors, node
 from ffrtmp.domain.command import Command
-from ffrtmp.media import probe, tools
+from ffrtmp.domain.spec import Metric
+from ffrtmp.media import comparison, probe, tools
 from ffrtmp.process import cgroups, confine, energy, run
 from ffrtmp.protocol import agent
 from ffrtmp.telemetry import logs
@@ -35,6 +36,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     machine: machine.Machine
     tools: tools.Tools
     tried: Tried
+    metrics: list[Metric] = []
     limits: confine.Means
     energy: list[str]  #: devices that measure it
 
@@ -61,6 +63,7 @@ async def detect(settings: AgentSettings, work: Path) -> Found:
         machine=here,
         tools=program,
         tried=tried,
+        metrics=await try_metrics(program),
         limits=confine.means(*await asyncio.to_thread(cgroups.find)),
         energy=[source.name for source in await asyncio.to_thread(energy.sources)],
     )
@@ -117,6 +120,12 @@ async def try_all(program: tools.Tools, here: machine.Machine) -> Tried:
     return Tried(encoders=encoders, decoders=probe.interpret_decoders(decoded))
 
 
+async def try_metrics(program: tools.Tools) -> list[Metric]:
+    """Which ones this FFmpeg can measure: some are built without libvmaf."""
+    outcomes = await asyncio.gather(*(run.to_end(comparison.probe(program, metric)) for metric in Metric))
+    return [metric for metric, outcome in zip(Metric, outcomes, strict=True) if outcome.ok]
+
+
 def _key(program: tools.Tools, here: machine.Machine) -> str:
     binary = Path(program.ffmpeg).stat()
     gpus = here.driver, here.nvidia, here.render_nodes
@@ -151,6 +160,7 @@ def registration(settings: AgentSettings, found: Found, origin: str) -> agent.Re
             encoders=found.tried.encoders,
             decoders=found.tried.decoders,
             gpu_sessions=settings.gpu_sessions,
+            metrics=found.metrics,
             generates_input=settings.generate_input,
             media_roots=[str(root) for root in settings.roots],
             limits=msgspec.structs.asdict(found.limits),
@@ -172,6 +182,7 @@ def describe(register: agent.Register) -> str:
         f"memory        {register.ram_total_bytes / 1024**3:.1f} GiB",
         f"gpu           {register.gpu_type or 'none'}",
         f"ffmpeg        {offered.engines.get('ffmpeg', 'none')}",
+        f"measures      {', '.join(offered.metrics) or 'nothing (its FFmpeg has no libvmaf, psnr, ssim)'}",
         f"slots         {register.slots}",
         *([f"gpu sessions  {sessions}"] if (sessions := offered.gpu_sessions) is not None else []),
         f"media roots   {', '.join(offered.media_roots)}",

@@ -1,18 +1,14 @@
 """A task of kind `encode`: input → commands → verification → publication."""
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from ffrtmp.agent import loudness, source, verification, ways
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.attempt import Attempt
-from ffrtmp.agent.commands import check, run_one
 from ffrtmp.agent.publication import Publication
-from ffrtmp.domain.command import Command
+from ffrtmp.agent.running import run_all
 from ffrtmp.domain.errors import Code, TaskError
 from ffrtmp.domain.job import Result
 from ffrtmp.domain.spec import Engine
@@ -35,7 +31,9 @@ async def encode(attempt: Attempt) -> Result:
     path = await source.fetched(attempt, scratch)
     if path is not None and output is not None:
         await in_thread(local.refuse_same_file, path, output)
-    found = None if path is None else await source.inspect(attempt, path)
+    found = None
+    if path is not None:
+        found = await source.inspect(attempt, path, start=attempt.spec.start, duration=attempt.spec.duration)
     inspection = None if found is None else found.inspection
     expectation = verify.expect(attempt.spec, inspection)
     for note in expectation.notes:
@@ -44,15 +42,18 @@ async def encode(attempt: Attempt) -> Result:
     if (adoptable := await publication.made_before()) is not None:
         attempt.log.note(f"{output} was published by an earlier attempt of this task; it is not encoded again")
         attempt.tell(m.TaskStarted(attempt.id))
-        await verification.judge(attempt, adoptable.copy or Path(adoptable.file.path or ""), expectation)
+        await verification.judge(
+            attempt, adoptable.copy or Path(adoptable.file.path or ""), expectation, found, scratch
+        )
         return await publication.adopt(adoptable)
     attempt.log.note(f"engine: ffmpeg {kit.tools.version} ({attempt.made.engine_reason})")
     made = scratch / f"output.{attempt.spec.container}"
     if output is not None:
         made = await asyncio.to_thread(kit.work.stage, output, attempt.id)
     how: dict[str, Any] = {"tools": kit.tools, "input_path": path, "scratch": scratch}
-    for command in ffmpeg.preparing(attempt.spec, inspection, **how):
-        check(await run_one(attempt, command, FfmpegProgress(None, None), tell=False), command)
+    await run_all(
+        attempt, ffmpeg.preparing(attempt.spec, inspection, **how), FfmpegProgress(None, None), beside="prepare"
+    )
     how |= {"output_path": made, "threads": threads(attempt)}
     before = await loudness.measure(attempt, ffmpeg.measuring(attempt.spec, inspection, **how), "before")
 
@@ -66,7 +67,7 @@ async def encode(attempt: Attempt) -> Result:
         await _check_size(attempt, made)
         if found is not None:
             await found.check_unchanged()
-        return await verification.verified(attempt, made, expectation, before)
+        return await verification.verified(attempt, made, expectation, found, scratch, before)
 
     sha256 = await ways.first_that_works(attempt, inspection, one_way)
     return await publication.publish(made, sha256)
@@ -77,22 +78,6 @@ def threads(attempt: Attempt) -> int | None:
     percent = attempt.spec.limits.max_cpu_percent
     most = None if percent is None else -(-percent // 100)
     return min((count for count in (most, attempt.kit.threads) if count is not None), default=None)
-
-
-async def run_all(attempt: Attempt, commands: list[Command], progress: FfmpegProgress) -> None:
-    """One command after another, within the attempt's time. Raises TaskError."""
-    wall = 0.0
-    wall_before = attempt.made.wall_seconds or 0.0  # of ways that failed
-    before = time.monotonic() - attempt.granted_at  # the limit is the attempt's, its input's fetching included
-    for command in commands:
-        limit = command.limits.wall_seconds
-        if limit is not None:
-            limits = msgspec.structs.replace(command.limits, wall_seconds=max(limit - before - wall, 0.1))
-            command = msgspec.structs.replace(command, limits=limits)
-        outcome = await run_one(attempt, command, progress)
-        wall += outcome.wall_seconds
-        attempt.note_made(command=list(command.argv), wall_seconds=round(wall_before + wall, 3))
-        check(outcome, command)
 
 
 async def _check_size(attempt: Attempt, made: Path) -> None:

@@ -1,11 +1,10 @@
 """The loudness of an attempt's tracks, measured before the encode and again in what came out."""
 
 from ffrtmp.agent.attempt import Attempt
-from ffrtmp.agent.commands import check, run_one
+from ffrtmp.agent.running import run_one
 from ffrtmp.domain.command import Command
 from ffrtmp.media import loudness
 from ffrtmp.media.loudness import Measured
-from ffrtmp.media.progress import FfmpegProgress
 
 
 async def measure(attempt: Attempt, commands: list[Command], what: str) -> list[Measured]:
@@ -13,8 +12,7 @@ async def measure(attempt: Attempt, commands: list[Command], what: str) -> list[
     found: list[Measured] = []
     for number, command in enumerate(commands, 1):
         attempt.phase("measure")
-        outcome = await run_one(attempt, command, FfmpegProgress(None, None), tell=False)
-        check(outcome, command)
+        outcome = await run_one(attempt, command, beside="measure")
         track = loudness.read(outcome.log)
         attempt.log.note(
             f"loudness of audio track {number}, {what}: {track.integrated:.1f} LUFS, {track.true_peak:.1f} dBTP, "

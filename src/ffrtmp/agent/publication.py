@@ -57,7 +57,7 @@ class Publication:
                 copy.unlink(missing_ok=True)
                 self._instead_of = local.copy_of(output, copy, prior.sha256, stop)
                 found = Adoptable(prior, copy) if self._instead_of is not None else found
-        if found is None and not attempt.spec.overwrite and output.exists():
+        if found is None and not attempt.work.overwrite and output.exists():
             raise TaskError(Code.OUTPUT_EXISTS, f"The output {output} exists already.")
         return found
 
@@ -79,7 +79,7 @@ class Publication:
         try:
             size = (await asyncio.to_thread(made.stat)).st_size
             attempt.metrics["bytes_written"] = size
-            file = OutputFile(name=attempt.spec.output_name, size_bytes=size, sha256=sha256)
+            file = OutputFile(name=attempt.work.output_name, size_bytes=size, sha256=sha256)
             if output is None:
                 upload_id = await attempt.kit.master.store(made, file.name, sha256, attempt.moved("publish"))
                 file = msgspec.structs.replace(file, upload_id=upload_id)
@@ -96,7 +96,7 @@ class Publication:
         await in_thread(local.make_durable, made, output)
         attempt.tell(m.PublishAsked(attempt.id, [file]))
         await attempt.allowed.wait()
-        may, overwrite, instead_of = attempt.may_publish, attempt.spec.overwrite, self._instead_of
+        may, overwrite, instead_of = attempt.may_publish, attempt.work.overwrite, self._instead_of
         published = await in_thread(
             lambda: local.publish(made, output, overwrite=overwrite, may=lambda: may(attempt.id), instead_of=instead_of)
         )
@@ -105,9 +105,9 @@ class Publication:
 
 
 def _output_path(attempt: Attempt) -> Path | None:
-    spec = attempt.spec
-    if spec.output is None:
+    work = attempt.work
+    if work.output is None:
         return None
     # what an earlier attempt of this task put there is ours; `made_before` makes sure that it is that
     ours = any(prior.path is not None for prior in attempt.grant.prior_publications)
-    return local.resolve_output(spec.output, attempt.kit.roots, overwrite=spec.overwrite or ours)
+    return local.resolve_output(work.output, attempt.kit.roots, overwrite=work.overwrite or ours)

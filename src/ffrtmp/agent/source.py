@@ -10,7 +10,7 @@ import msgspec
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code, TaskError
-from ffrtmp.domain.spec import InputKind
+from ffrtmp.domain.spec import Input, InputKind
 from ffrtmp.media.inspection import Inspection
 from ffrtmp.runtime.threads import in_thread
 from ffrtmp.transfer import local
@@ -52,45 +52,50 @@ def state(path: Path) -> State | None:
 
 async def fetched(attempt: Attempt, scratch: Path) -> Path | None:
     """Where the input is; None: it is generated. Raises TaskError: input_missing, timed_out, …"""
-    limit = attempt.spec.limits.timeout_seconds
+    if attempt.work.input.kind is InputKind.GENERATE:
+        attempt.log.note("input: generated")
+        return None
+    return await fetch(attempt, attempt.work.input, scratch / "input")
+
+
+async def fetch(attempt: Attempt, given: Input, dest: Path) -> Path:
+    """Where a file is that the work names; an upload comes to `dest`. Raises TaskError: input_missing, timed_out, …"""
+    limit = attempt.work.limits.timeout_seconds
     try:
         async with asyncio.timeout(limit):
-            return await _path(attempt, scratch)
+            return await _path(attempt, given, dest)
     except TimeoutError:
         raise TaskError(Code.TIMED_OUT, f"Fetching the input took longer than the job's {limit:g} s.") from None
 
 
-async def _path(attempt: Attempt, scratch: Path) -> Path | None:
-    given = attempt.spec.input
-    if given.kind is InputKind.GENERATE:
-        attempt.log.note("input: generated")
-        return None
+async def _path(attempt: Attempt, given: Input, dest: Path) -> Path:
     if given.kind is InputKind.UPLOAD:
-        dest = scratch / "input"
         try:
             name = await attempt.kit.master.fetch(given.upload_id or "", dest, attempt.moved("fetch"))
         except errors.NotFound as error:
             raise TaskError(Code.INPUT_MISSING, f"The upload {given.upload_id} is not there any more.") from error
-        attempt.spec = msgspec.structs.replace(attempt.spec, input=msgspec.structs.replace(given, name=name))
-        attempt.log.note(f"input: {name}, fetched from the artifact store")
+        if given == attempt.work.input:
+            attempt.work = msgspec.structs.replace(attempt.work, input=msgspec.structs.replace(given, name=name))
+        attempt.log.note(f"{dest.name}: {name}, fetched from the artifact store")
         return dest
     return await in_thread(local.resolve_input, given.path or "", attempt.kit.roots)
 
 
-async def inspect(attempt: Attempt, path: Path) -> Source:
-    """Raises TaskError with the code that says what is wrong with the file."""
+async def inspect(attempt: Attempt, path: Path, *, start: float, duration: float | None, role: str = "input") -> Source:
+    """`role`: what the log calls it. Raises TaskError with the code that says what is wrong with the file."""
     before = await in_thread(state, path)
     began = time.monotonic()
     size = (await asyncio.to_thread(path.stat)).st_size
     found = await attempt.kit.inspector.inspect(
         path,
-        start=attempt.spec.start,
-        duration=attempt.spec.duration,
+        start=start,
+        duration=duration,
         timeout_seconds=max(INSPECT_SECONDS, size / _SLOWEST_DISK_BYTES_PER_SECOND),
     )
-    attempt.metrics["inspect_seconds"] = round(time.monotonic() - began, 4)
-    attempt.metrics["bytes_read"] = found.size_bytes
-    attempt.log.note(f"input: {path} ({describe(found)})")
+    took, metrics = time.monotonic() - began, attempt.metrics
+    metrics["inspect_seconds"] = round(metrics.get("inspect_seconds", 0.0) + took, 4)
+    metrics["bytes_read"] = metrics.get("bytes_read", 0) + found.size_bytes
+    attempt.log.note(f"{role}: {path} ({describe(found)})")
     return Source(path, found, before)
 
 

@@ -1,4 +1,4 @@
-"""One attempt, from its grant to what is reported of it. What it does is its kind's affair: `encode`."""
+"""One attempt, from its grant to what is reported of it. What it does is its kind's affair: `encode`, `measurement`."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ffrtmp.agent import encode
+from ffrtmp.agent import encode, measurement
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.agent.kit import Kit
@@ -15,6 +15,7 @@ from ffrtmp.agent.publication import Dropped
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code, Failure, TaskError
 from ffrtmp.domain.job import Grant, Result
+from ffrtmp.domain.spec import Measurement
 from ffrtmp.process.log import clean
 from ffrtmp.telemetry import logs
 
@@ -64,7 +65,11 @@ class Task:
         result: Result | None = None
         failure: Failure | None = None
         try:
-            result = await encode.encode(attempt)
+            match attempt.work:
+                case Measurement() as asked:
+                    result = await measurement.measure(attempt, asked)
+                case _:
+                    result = await encode.encode(attempt)
         except (asyncio.CancelledError, Dropped):
             attempt.log.note("Stopped on request.")
         except TaskError as error:

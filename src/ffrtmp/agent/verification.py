@@ -7,11 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from ffrtmp.agent import loudness
+from ffrtmp.agent import loudness, thorough
 from ffrtmp.agent.attempt import Attempt
-from ffrtmp.agent.source import INSPECT_SECONDS, describe
+from ffrtmp.agent.source import INSPECT_SECONDS, Source, describe
 from ffrtmp.domain.errors import Code, TaskError
-from ffrtmp.domain.job import Verdict
 from ffrtmp.domain.spec import VerifyLevel
 from ffrtmp.media import ffmpeg, verify
 from ffrtmp.media.loudness import Measured, told
@@ -23,23 +22,33 @@ _SLOWEST_DECODE = 4.0  #: times as long as the encode took, or as the video last
 
 
 async def verified(
-    attempt: Attempt, made: Path, expectation: verify.Expectation, loudness_before: Sequence[Measured] = ()
+    attempt: Attempt,
+    made: Path,
+    expectation: verify.Expectation,
+    source: Source | None,
+    scratch: Path,
+    loudness_before: Sequence[Measured] = (),
 ) -> str:
-    """The file's SHA-256. Raises TaskError(output_invalid)."""
+    """The file's SHA-256. Raises TaskError: output_invalid, quality_too_low."""
     await attempt.running.wait()
     attempt.phase("verify")
     hashing = asyncio.create_task(in_thread(local.sha256_file, made, attempt.stopped))
     try:
-        await judge(attempt, made, expectation, loudness_before)
+        await judge(attempt, made, expectation, source, scratch, loudness_before)
     finally:
         await ended(hashing)
     return hashing.result()
 
 
 async def judge(
-    attempt: Attempt, made: Path, expectation: verify.Expectation, loudness_before: Sequence[Measured] = ()
+    attempt: Attempt,
+    made: Path,
+    expectation: verify.Expectation,
+    source: Source | None,
+    scratch: Path,
+    loudness_before: Sequence[Measured] = (),
 ) -> None:
-    """Raises TaskError(output_invalid)."""
+    """`source`: what it was made from; None: it was generated. Raises TaskError: output_invalid, quality_too_low."""
     if attempt.spec.verify is VerifyLevel.NONE:
         return
     began = time.monotonic()
@@ -59,7 +68,8 @@ async def judge(
             raise TaskError(Code.OUTPUT_INVALID, f"The output cannot be read: {error.failure.message}") from error
         raise
     pairs = await _loudness(attempt, made, loudness_before)
-    verdict: Verdict = verify.judge(expectation, attempt.spec, found, pairs)
+    verdict = verify.judge(expectation, attempt.spec, found, pairs)
+    verdict, code = await thorough.examined(attempt, made, found, source, expectation, verdict, scratch)
     verdict = msgspec.structs.replace(verdict, seconds=round(time.monotonic() - began, 4))
     attempt.metrics["verify_cpu_seconds"] = round(found.cpu_seconds, 4)
     video = found.main_video
@@ -71,7 +81,7 @@ async def judge(
     )
     attempt.log.note(f"output: {describe(found)}")
     if not verdict.passed:
-        raise TaskError(Code.OUTPUT_INVALID, "The output is not what was asked: " + "; ".join(verdict.problems))
+        raise TaskError(code, "The output is not what was asked: " + "; ".join(verdict.problems))
     attempt.log.note(f"verified ({verdict.level}) in {verdict.seconds:.2f} s")
 
 

@@ -86,6 +86,8 @@ def page(out: output.Output, title: str, spec: dict[str, Any], *, file: str = ""
 
 
 def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    if spec["kind"] == "measure":
+        return show.spec_pairs(spec)
     audio, size, source = spec.get("audio", {}), spec.get("resolution"), spec.get("input") or {}
     known = (
         "codec",
@@ -99,6 +101,7 @@ def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
         "duration",
         "output",
         "input",
+        "kind",
     )
     # what the job takes follows from these; only what was asked beside them is news
     implied = ("engine", "codec", "container", "generates_input", "local_path")

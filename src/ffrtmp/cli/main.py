@@ -12,6 +12,7 @@ _HERE = "ffrtmp.cli"
 _COMMANDS = {
     "up": (f"{_HERE}.up", "Start a master and an agent on this machine."),
     "transcode": (f"{_HERE}.transcode", "Transcode files and watch: IN [IN...] OUT."),
+    "measure": (f"{_HERE}.measure", "Measure how near a video is to another: REFERENCE VIDEO."),
     "doctor": (f"{_HERE}.doctor", "Check what works here, and say how to mend what does not."),
     "jobs": (f"{_HERE}.jobs", "Submit jobs, see and steer them, fetch what they made."),
     "nodes": (f"{_HERE}.nodes", "See the machines, drain and remove them."),
@@ -25,7 +26,7 @@ _COMMANDS = {
     "version": (f"{_HERE}.version", "Print the version."),
 }
 _SECTIONS = {
-    "Begin here": ("up", "transcode", "doctor"),
+    "Begin here": ("up", "transcode", "measure", "doctor"),
     "Work with a farm": ("jobs", "presets", "nodes", "queue"),
     "Run a farm": ("master", "agent", "config", "certs"),
     "More": ("completion", "version"),

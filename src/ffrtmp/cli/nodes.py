@@ -83,6 +83,7 @@ def _page(out: output.Output, node: "NodeView") -> None:
             ("CPU limits", node.limits.get("cpu", "")),
             ("Memory limits", node.limits.get("memory", "")),
             ("Energy", ", ".join(node.energy) or "not measured"),
+            ("Measures", ", ".join(node.metrics) or "nothing"),
             ("Version", node.version),
             ("Registered", text.clock(node.registered_at)),
             ("Last seen", f"{text.clock(node.last_heartbeat)} ({text.ago(node.last_heartbeat)})"),

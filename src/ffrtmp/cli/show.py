@@ -8,7 +8,7 @@ from ffrtmp.domain import units
 
 if TYPE_CHECKING:
     from ffrtmp.domain.energy import Energy
-    from ffrtmp.domain.job import Verdict
+    from ffrtmp.domain.job import Quality, Verdict
     from ffrtmp.protocol.views import AttemptView, ExplainView, JobView, OutputsView, TasksView
 
 #: with the speeds beside it, 80 columns wide
@@ -72,6 +72,9 @@ def job_page(out: output.Output, job: "JobView", outputs: "OutputsView | None", 
             ],
             right=("SIZE",),
         )
+    if job.result and job.result.quality:
+        _heading(out, "Quality")
+        quality(out, job.result.quality)
     verdict = (outputs.verdict if outputs else None) or (job.result.verdict if job.result else None)
     if verdict:
         _heading(out, "Verification")
@@ -297,6 +300,46 @@ def _verdict(out: output.Output, verdict: "Verdict") -> None:
     _pairs(out, _found(verdict.checks))
     for problem in verdict.problems:
         out.text(f"  ! {problem}")
+
+
+def quality(out: output.Output, found: "Quality") -> None:
+    """A line for each metric, and how the two videos were made comparable."""
+    out.table(
+        ["METRIC", "MEAN", "HARMONIC", "MIN", "1 %", "5 %", "MEDIAN", "MAX"],
+        [
+            [
+                name,
+                *(
+                    _score(name, value)
+                    for value in (
+                        scores.overall if name == "psnr" else scores.mean,
+                        scores.harmonic_mean,
+                        scores.min,
+                        scores.p1,
+                        scores.p5,
+                        scores.p50,
+                        scores.max,
+                    )
+                ),
+            ]
+            for name, scores in found.scores.items()
+        ],
+        right=("MEAN", "HARMONIC", "MIN", "1 %", "5 %", "MEDIAN", "MAX"),
+    )
+    how = [f"{found.frames} frames, {found.size} {found.pixel_format}"]
+    if found.model:
+        how.append(found.model + (f" of one frame in {found.every}" if found.every > 1 else ""))
+    if found.equal_frames:
+        how.append(f"{found.equal_frames} frames without any difference")
+    for line in (", ".join(how), *found.notes):
+        out.text(f"  {line}")
+
+
+def _score(name: str, value: float | None) -> str:
+    """SSIM's scale ends at 1. None: no difference, which in dB has no bound."""
+    if value is None:
+        return "∞"
+    return f"{value:.5f}" if name.startswith("ssim") else f"{value:.2f}"
 
 
 def _found(checks: dict[str, Any]) -> list[tuple[str, str]]:

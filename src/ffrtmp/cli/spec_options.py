@@ -13,7 +13,7 @@ import click
 from ffrtmp.cli import base, names, parameters
 from ffrtmp.domain import errors
 
-INPUT, VIDEO, AUDIO, RUNNING = "Input", "Picture", "Audio", "How it runs"
+INPUT, VIDEO, AUDIO, CHECKING, RUNNING = "Input", "Picture", "Audio", "How it is checked", "How it runs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +83,12 @@ FIELDS: tuple[Field, ...] = (
     Field("--loudness", "audio.loudness", "EBU R128 in two passes: r128 (-23 LUFS), or a target: -16.", AUDIO),
     Field("--subtitles", "subtitles", "auto: all that the container can hold; none, all, or eng,2.", AUDIO),
     Field("--metadata", "metadata", "keep, or strip titles, tags, chapters and covers.", AUDIO, _choice("keep", "strip")),
+    Field("--verify", "verify.level", "How far the output is checked; quality sets a floor for VMAF. Default: standard.",
+          CHECKING, _choice("standard", "full", "quality")),
+    Field("--vmaf-min", "verify.vmaf_min", "With --verify quality: the lowest mean VMAF that passes. Default: 80.", CHECKING,
+          click.FLOAT),
+    Field("--vmaf-subsample", "verify.subsample", "With --verify quality: look at one of so many frames. Default: 1.",
+          CHECKING, click.IntRange(1, 1000)),
     Field("--require-label", "requires.labels", "Only nodes with this label (may be repeated).", RUNNING,
           parameters.LABEL, multiple=True),
     Field("--require-encoder", "requires.encoder", "Only nodes where this encoder works, e.g. libsvtav1.", RUNNING),
@@ -113,7 +119,7 @@ SUBMISSION: tuple[Field, ...] = (
 
 
 def options(fields: tuple[Field, ...] = SUBMISSION + FIELDS) -> list[click.Parameter]:
-    order = (INPUT, VIDEO, AUDIO, RUNNING)
+    order = (INPUT, VIDEO, AUDIO, CHECKING, RUNNING)
     return [field.option() for field in sorted(fields, key=lambda field: order.index(field.section))]
 
 

@@ -93,7 +93,7 @@ async def command(
     )
     many, bodies = _bodies(source)
     bodies = [spec_options.merge(body, asked) for body in bodies]
-    if not many and not bodies[0].get("scenario") and not bodies[0]["parameters"].get("codec"):
+    if not many and not bodies[0].get("scenario") and not {"codec", "measure"} & bodies[0]["parameters"].keys():
         raise click.UsageError("Say what to make: --scenario 720p30-h264, or --codec h264, or --file job.json.")
     try:
         if dry:

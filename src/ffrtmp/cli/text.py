@@ -77,7 +77,7 @@ def made(job: "JobView") -> str:
 def _few_words(job: "JobView", output: str) -> str:
     name = str(job.parameters.get("input") or "generated clip")
     source = cut(job.tags.get("file") or _file(name))
-    how = job.scenario or str(job.parameters.get("codec") or "")
+    how = job.scenario or str(job.parameters.get("codec") or ("measure" if job.parameters.get("measure") else ""))
     if output:
         return f"{source} → {cut(_file(output))}" + (f" ({how})" if how else "")
     return f"{source} → {how}" if how else source

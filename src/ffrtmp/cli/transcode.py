@@ -73,7 +73,12 @@ async def command(
 
 
 def _nominal(item: transcoding.Item) -> dict[str, Any]:
-    return {"parameters": {"input": f"./{item.source.name}", "output": f"./{item.target.name}"}}
+    return {"parameters": {"input": f"./{item.source.name}", "output": f"./{_target(item).name}"}}
+
+
+def _target(item: transcoding.Item) -> Path:
+    assert item.target is not None
+    return item.target
 
 
 def _items(
@@ -91,7 +96,7 @@ def _items(
         raise click.UsageError(f"{error}.") from None
     items = []
     for source, target in pairs:
-        _check_input(source)
+        check_input(source)
         if os.path.lexists(target) and not overwrite:
             what = f"{target} exists; choose another name, or give --overwrite."
             if len(inputs) == 1 and str(target) == out and not target.is_dir():
@@ -104,7 +109,7 @@ def _items(
     return items
 
 
-def _check_input(source: Path) -> None:
+def check_input(source: Path) -> None:
     if source.is_dir():
         raise click.UsageError(f"{source} is a directory; give its files, e.g. {source}/*.mp4.")
     if not source.exists():
@@ -113,6 +118,18 @@ def _check_input(source: Path) -> None:
         raise click.UsageError(f"{source} cannot be read; check its permissions.")
     if source.stat().st_size == 0:
         raise click.UsageError(f"{source} is empty.")
+
+
+async def sends_files(
+    session: connection.Session, client: "Client", paths: list[Path], *, upload: bool | None, detach: bool
+) -> bool:
+    """Whether the files go to the master, or are used where they are; as asked, else as is right everywhere."""
+    if upload is not None:
+        return upload
+    why = placing.why_upload(client.base_url, (await client.nodes()).nodes, paths)
+    if why and detach:
+        session.out.say(f"The files are uploaded, because {why}.")
+    return why is not None
 
 
 async def _run(
@@ -124,16 +141,10 @@ async def _run(
     detach: bool,
 ) -> int:
     for item in items:
-        item.target.parent.mkdir(parents=True, exist_ok=True)
-    if upload is None:
-        nodes = (await client.nodes()).nodes
-        why = placing.why_upload(
-            client.base_url, nodes, [path for item in items for path in (item.source, item.target.parent)]
-        )
-        upload = why is not None
-        if why and detach:
-            session.out.say(f"The files are uploaded, because {why}.")
-    run = transcoding.Run(session, client, items, upload=upload, detach=detach)
+        _target(item).parent.mkdir(parents=True, exist_ok=True)
+    paths = [path for item in items for path in (item.source, _target(item).parent)]
+    sends = await sends_files(session, client, paths, upload=upload, detach=detach)
+    run = transcoding.Run(session, client, items, upload=sends, detach=detach)
     code = await run.go()
     run.report()
     return code

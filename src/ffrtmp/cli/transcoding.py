@@ -24,18 +24,19 @@ _CANCEL_SECONDS = 15.0
 
 @dataclasses.dataclass
 class Item:
-    """One file. `job` and `error` come while it runs."""
+    """One file. `job` and `error` come while it runs. `target` None: nothing of it comes back."""
 
     source: Path
-    target: Path
+    target: Path | None
     body: dict[str, Any]
+    others: dict[str, Path] = dataclasses.field(default_factory=dict)  #: further inputs, by their path in `parameters`
     job: "JobView | None" = None
     error: Exception | None = None
     fetched: bool = False
 
     @property
     def label(self) -> str:
-        return self.target.name
+        return (self.target or self.source).name
 
     @property
     def done(self) -> bool:
@@ -136,9 +137,12 @@ class Run:
                 if job.state in watch.TERMINAL and not self._ended[job.id].done():
                     self._ended[job.id].set_result(job)
 
+    def _comes_back(self, item: Item) -> bool:
+        return self._upload and item.target is not None
+
     def _show(self, item: Item, job: "JobView") -> None:
         """A file that is still to be fetched is not done: that is said once, when it is here."""
-        if self._upload and job.state == "completed" and job.result and not item.fetched:
+        if self._comes_back(item) and job.state == "completed" and job.result and not item.fetched:
             self._display.transfer(item.label, "fetched", 0, sum(made.size_bytes for made in job.result.outputs))
         else:
             self._display.job(job, item.label)
@@ -154,7 +158,7 @@ class Run:
             self._show(item, item.job)
             if item.job.state not in watch.TERMINAL:
                 item.job = await ended
-            if self._upload and item.job.state == "completed":
+            if self._comes_back(item) and item.job.state == "completed":
                 await self._fetch(item)
         except (errors.FfrtmpError, OSError) as error:
             item.error = error
@@ -162,13 +166,10 @@ class Run:
     async def _send_and_submit(self, item: Item) -> None:
         where: dict[str, Any] = {"tags": {"file": item.source.name[:256]}}
         if self._upload:
-            async with self._transfers:
-                sent = await self._client.upload(
-                    item.source,
-                    on_progress=lambda done, total: self._display.transfer(item.label, "sent", done, total),
-                )
-            where["input"] = f"upload:{sent.id}"
-            suffix = item.target.suffix.lower()
+            where["input"] = await self._send(item.source, item.label)
+            for path, other in item.others.items():
+                _put(where, path, await self._send(other, other.name))
+            suffix = item.target.suffix.lower() if item.target else ""
             if suffix in spec.EXTENSIONS:
                 where["container"] = item.body["parameters"].get("container") or spec.EXTENSIONS[suffix].value
         else:
@@ -179,8 +180,16 @@ class Run:
         except errors.InvalidInput as error:
             raise spec_options.as_options(error, {"parameters.output": "OUT", "parameters.input": "IN"}) from None
 
+    async def _send(self, path: Path, label: str) -> str:
+        async with self._transfers:
+            sent = await self._client.upload(
+                path, on_progress=lambda done, total: self._display.transfer(label, "sent", done, total)
+            )
+        return f"upload:{sent.id}"
+
     async def _fetch(self, item: Item) -> None:
         assert item.job is not None
+        assert item.target is not None
         async with self._transfers:
             await self._client.download(
                 item.job.id,
@@ -198,6 +207,14 @@ class Run:
         if out.json:
             out.document({"files": [self._row(item) for item in self._items], "count": len(self._items)})
             return
+        self.tell_faults()
+        made = [item for item in self._items if item.done]
+        if made and not self._detach:
+            show.made_table(out, [(str(item.target), item.job) for item in made if item.job])
+
+    def tell_faults(self) -> None:
+        """Of each file that is not done: why."""
+        out = self._session.out
         for item in self._items:
             if item.error:
                 for line in output.error_lines(item.error):
@@ -208,9 +225,6 @@ class Run:
                 self._failed(item, item.job)
             elif item.job and not item.done:
                 out.say(f"{item.label}: {item.job.state}")
-        made = [item for item in self._items if item.done]
-        if made and not self._detach:
-            show.made_table(out, [(str(item.target), item.job) for item in made if item.job])
 
     def _failed(self, item: Item, job: "JobView") -> None:
         assert job.failure is not None
@@ -226,7 +240,7 @@ class Run:
             return
         out.text(f"{item.label}: {text.name(job)} is {job.state}  ({job.id})")
         out.say(f"  Watch it: ffrtmp jobs status {job.sequence_number} --follow{out.options}")
-        if self._upload:
+        if self._comes_back(item):
             out.say(f"  Fetch it: ffrtmp jobs download {job.sequence_number} --to {item.target}{out.options}")
 
     def _row(self, item: Item) -> dict[str, Any]:
@@ -236,14 +250,24 @@ class Run:
             row["job"] = item.job
         if item.error:
             row["error"] = str(item.error)
-        if item.done:
+        if item.done and item.target:
             row["size_bytes"] = item.target.stat().st_size if item.target.exists() else None
         return row
 
 
-def _in_place(item: Item) -> dict[str, str]:
+def _in_place(item: Item) -> dict[str, Any]:
     """Paths as the agent sees them: whole, with no link left in the directory."""
-    return {
-        "input": os.path.realpath(item.source),
-        "output": os.path.join(os.path.realpath(item.target.parent), item.target.name),
-    }
+    where: dict[str, Any] = {"input": os.path.realpath(item.source)}
+    if item.target is not None:
+        where["output"] = os.path.join(os.path.realpath(item.target.parent), item.target.name)
+    for path, other in item.others.items():
+        _put(where, path, os.path.realpath(other))
+    return where
+
+
+def _put(parameters: dict[str, Any], path: str, value: str) -> None:
+    """At a path like `measure.reference`."""
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        parameters = parameters.setdefault(parent, {})
+    parameters[leaf] = value

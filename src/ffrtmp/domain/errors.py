@@ -45,6 +45,8 @@ class Code(enum.StrEnum):
     OUTPUT_EXISTS = "output_exists"
     OUTPUT_FORBIDDEN = "output_forbidden"
     OUTPUT_INVALID = "output_invalid"
+    QUALITY_TOO_LOW = "quality_too_low"
+    NOT_COMPARABLE = "not_comparable"
     ENGINE_FAILED = "engine_failed"
     ENGINE_CRASHED = "engine_crashed"
     ENCODER_UNAVAILABLE = "encoder_unavailable"
@@ -101,6 +103,14 @@ ADVICE: dict[Code, tuple[FailureClass, str]] = {
     Code.OUTPUT_INVALID: (
         FailureClass.TRANSIENT,
         "The output did not pass verification and was not published; see the verdict on the attempt.",
+    ),
+    Code.QUALITY_TOO_LOW: (
+        FailureClass.PERMANENT,
+        "The output was not published. Choose a lower crf or a higher bitrate, or lower verify.vmaf_min.",
+    ),
+    Code.NOT_COMPARABLE: (
+        FailureClass.PERMANENT,
+        "Give a reference that shows the same pictures, and start, reference_start and duration that take the same part.",
     ),
     Code.ENGINE_FAILED: (
         FailureClass.PERMANENT,

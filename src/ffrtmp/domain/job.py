@@ -7,12 +7,17 @@ import msgspec
 
 from ffrtmp.domain.energy import Energy
 from ffrtmp.domain.errors import Failure
-from ffrtmp.domain.spec import Engine, Priority, Queue, Spec
+from ffrtmp.domain.spec import Engine, Measurement, Priority, Queue, Work
 from ffrtmp.domain.states import AttemptState, JobState, TaskState
 
 
 class TaskKind(enum.StrEnum):
     ENCODE = "encode"
+    MEASURE = "measure"
+
+
+def kind_of(work: Work) -> TaskKind:
+    return TaskKind.MEASURE if isinstance(work, Measurement) else TaskKind.ENCODE
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True): ...
@@ -60,6 +65,34 @@ class Step(_Record, frozen=True, omit_defaults=True):
     failure: Failure | None = None  #: None: it succeeded
 
 
+class Scores(_Record, frozen=True, omit_defaults=True):
+    """The values of one metric over all frames. None: without bound (the PSNR of frames that are equal)."""
+
+    mean: float | None
+    harmonic_mean: float | None
+    min: float | None
+    max: float | None
+    p1: float | None  #: one frame in a hundred is worse
+    p5: float | None
+    p50: float | None
+    overall: float | None = None  #: PSNR only: from the mean squared error of all frames
+
+
+class Quality(_Record, frozen=True, omit_defaults=True):
+    """What a comparison of a video with its reference found, and how the two were made comparable."""
+
+    scores: dict[str, Scores]  #: vmaf, psnr, psnr_y, ssim, ssim_y
+    frames: int  #: that were compared
+    frames_measured: int | None = None  #: of the video, as its index says
+    frames_reference: int | None = None
+    equal_frames: int | None = None  #: without any difference, where PSNR was measured
+    every: int = 1  #: VMAF looked at one of so many frames
+    model: str = ""  #: of VMAF
+    size: str = ""  #: in which the pictures were compared
+    pixel_format: str = ""
+    notes: list[str] = []  #: how they were made comparable
+
+
 class Result(_Record, frozen=True, omit_defaults=True):
     """What a finished attempt made."""
 
@@ -81,6 +114,7 @@ class Result(_Record, frozen=True, omit_defaults=True):
     energy: list[Energy] = []  #: only what was measured
     frames: int | None = None
     speed: float | None = None
+    quality: Quality | None = None  #: of a job that measures, and of verification at the level `quality`
     metrics: dict[str, Any] = {}  #: what a reference agent measured
 
 
@@ -94,7 +128,7 @@ class Job(_Record, frozen=True):
     queue: Queue
     priority: Priority
     parameters: msgspec.Raw  #: as the user sent them
-    spec: msgspec.Raw  #: what they became: `Spec` as JSON
+    spec: msgspec.Raw  #: what they became: `Work` as JSON
     tags: dict[str, str]
     retry_of: str | None
     paused: bool
@@ -118,7 +152,7 @@ class NewTask(_Record, frozen=True):
     id: str
     kind: TaskKind
     requires_key: str  #: `Requires.key()`: the class
-    payload: bytes  #: `Spec` as JSON
+    payload: bytes  #: `Work` as JSON
     depends_on: tuple[int, ...] = ()
 
 
@@ -181,7 +215,7 @@ class Grant(_Record, frozen=True):
     sequence_number: int
     kind: TaskKind
     number: int
-    spec: Spec
+    spec: Work
     prior_publications: list[OutputFile] = []  #: what earlier attempts were about to publish (see `Store.publish`)
 
 

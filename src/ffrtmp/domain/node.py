@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from ffrtmp.domain.spec import Codec, Container, Engine, Hwaccel, Requires
+from ffrtmp.domain.spec import Codec, Container, Engine, Hwaccel, Metric, Requires
 
 
 class NodeStatus(enum.StrEnum):
@@ -57,6 +57,7 @@ class Capabilities(_Record, frozen=True, forbid_unknown_fields=True):
     encoders: list[Encoder] = []
     decoders: list[Decoder] = []
     gpu_sessions: int | None = None  #: hardware encodes at the same time; None: as many as the driver lets
+    metrics: list[Metric] = []  #: that its FFmpeg can measure
     generates_input: bool = True
     media_roots: list[str] = []
     limits: dict[str, str] = {}  #: cpu, memory → how a job's limit is held; why
@@ -110,6 +111,7 @@ def unmet(requires: Requires, node: Node) -> list[str]:
         for encoder in offered.working()
     ):
         missing.append(f"it has no working {requires.hwaccel.value} encoder for {requires.codec}")
+    missing += [f"its FFmpeg cannot measure {metric}" for metric in requires.metrics if metric not in offered.metrics]
     missing += [
         f"its label {name} is {node.labels.get(name)!r}, not {value!r}"
         if name in node.labels

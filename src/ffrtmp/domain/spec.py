@@ -125,6 +125,16 @@ class Pick(enum.StrEnum):
 class VerifyLevel(enum.StrEnum):
     NONE = "none"  # only for commands that cannot be verified (the reference's worker protocol)
     STANDARD = "standard"
+    FULL = "full"  # and black, frozen and silent parts, repeated frames, sound and picture at the end
+    QUALITY = "quality"  # and a floor for VMAF
+
+
+class Metric(enum.StrEnum):
+    """How near a picture is to the one it was made from."""
+
+    VMAF = "vmaf"
+    PSNR = "psnr"
+    SSIM = "ssim"
 
 
 #: which video codecs and audio codecs a container takes (ISO/IEC 14496-12 registrations, WebM guidelines, MPEG-TS stream types)
@@ -213,6 +223,7 @@ class Requires(_Frozen, frozen=True):
     container: Container | None = None
     encoder: str | None = None  #: the encoder by name, e.g. libsvtav1
     hwaccel: Hwaccel | None = None  #: a family of hardware that was named
+    metrics: list[Metric] = []  #: that its FFmpeg can measure, in order
     labels: dict[str, str] = {}
     min_threads: int = 0
     min_memory_bytes: int = 0
@@ -224,7 +235,7 @@ class Requires(_Frozen, frozen=True):
         return msgspec.json.encode(self, order="deterministic").decode()
 
 
-class Spec(_Frozen, frozen=True):
+class Spec(_Frozen, frozen=True, tag_field="kind", tag="encode"):
     input: Input
     codec: Codec
     container: Container
@@ -246,6 +257,8 @@ class Spec(_Frozen, frozen=True):
     audio: Audio = Audio()
     subtitles: Tracks = Tracks()
     verify: VerifyLevel = VerifyLevel.STANDARD
+    vmaf_min: float | None = None  #: for QUALITY: the lowest mean that passes
+    vmaf_every: int = 1  #: for QUALITY: of so many frames one is looked at
     limits: Limits = Limits()
     requires: Requires = Requires()
     keep_metadata: bool = True
@@ -258,11 +271,36 @@ class Spec(_Frozen, frozen=True):
     @property
     def output_name(self) -> str:
         """The file name under which an artifact is offered for download."""
-        source = (
-            self.output
-            or self.input.name
-            or self.input.path
-            or ("generated" if self.input.kind is InputKind.GENERATE else "output")
-        )
-        stem = source.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0] or "output"
-        return f"{stem}.{self.container}"
+        return f"{_stem(self.output, self.input)}.{self.container}"
+
+
+class Measurement(_Frozen, frozen=True, tag_field="kind", tag="measure"):
+    """How near a video is to its reference: what a job of the kind `measure` became. Its output is a report in JSON."""
+
+    input: Input  #: the video that is measured
+    reference: Input
+    metrics: list[Metric]
+    output: str | None = None  #: of the report: a path on the node; None: the artifact store
+    overwrite: bool = False
+    start: float = 0.0  #: in the video that is measured
+    reference_start: float = 0.0
+    duration: float | None = None  #: of both
+    every: int = 1  #: VMAF looks at one of so many frames
+    frames: bool = False  #: the report has the values of each frame
+    limits: Limits = Limits()
+    requires: Requires = Requires()
+    decisions: list[str] = []
+
+    @property
+    def output_name(self) -> str:
+        return f"{_stem(self.output, self.input)}.json"
+
+
+#: what a task may be asked to do
+Work = Spec | Measurement
+
+
+def _stem(output: str | None, source: Input) -> str:
+    generated = "generated" if source.kind is InputKind.GENERATE else "output"
+    name = output or source.name or source.path or generated
+    return name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0] or "output"

@@ -15,7 +15,7 @@ _MOST_AHEAD = 1000
 _MOST_EVENTS = 1000
 
 
-async def fits(master: Master, what: spec.Spec) -> list[views.NodeFit]:
+async def fits(master: Master, what: spec.Work) -> list[views.NodeFit]:
     """Each node, and what it lacks for this spec."""
     return [_fit(what.requires, known) for known in await master.store.nodes()]
 
@@ -27,7 +27,7 @@ def _fit(requires: spec.Requires, known: node.Node) -> views.NodeFit:
 
 async def explain(master: Master, ref: str) -> views.ExplainView:
     found = await master.store.get_job(ref)
-    what = msgspec.json.decode(found.spec, type=spec.Spec)
+    what = msgspec.json.decode(found.spec, type=spec.Work)
     known = await master.store.nodes()
     events = await master.store.last_events(found.id, limit=_MOST_EVENTS + 1)
     names = {one.id: one.name for one in known}
@@ -48,7 +48,7 @@ async def explain(master: Master, ref: str) -> views.ExplainView:
     )
 
 
-async def _ahead(master: Master, found: job.Job, what: spec.Spec, known: list[node.Node]) -> int:
+async def _ahead(master: Master, found: job.Job, what: spec.Work, known: list[node.Node]) -> int:
     classes = [(one.id, one.requires) for one in await master.store.classes()]
     rivals = waiting.rivals(what.requires, classes, known)
     return await master.store.ahead(found.id, rivals, limit=_MOST_AHEAD)
@@ -69,7 +69,7 @@ async def _backoff(master: Master, found: job.Job) -> waiting.Waiting | None:
     )
 
 
-def _waiting(found: job.Job, what: spec.Spec, known: list[node.Node]) -> waiting.Waiting | None:
+def _waiting(found: job.Job, what: spec.Work, known: list[node.Node]) -> waiting.Waiting | None:
     match found.state:
         case states.JobState.QUEUED:
             return waiting.why(what.requires, known)
@@ -81,7 +81,7 @@ def _waiting(found: job.Job, what: spec.Spec, known: list[node.Node]) -> waiting
             return None
 
 
-def _decisions(found: job.Job, what: spec.Spec) -> list[str]:
+def _decisions(found: job.Job, what: spec.Work) -> list[str]:
     made = list(what.decisions)
     if found.result and found.result.engine_reason:
         made.append(f"engine: {found.result.engine}, {found.result.engine_reason}")
@@ -96,6 +96,8 @@ def _decisions(found: job.Job, what: spec.Spec) -> list[str]:
         ]
     if found.result:
         made += found.result.decisions
+    if found.result and found.result.quality:
+        made += [f"measured: {note}" for note in found.result.quality.notes]
     return made
 
 

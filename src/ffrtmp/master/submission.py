@@ -34,11 +34,11 @@ _LARGEST_KEPT_BYTES = 8192
 _MOST_FAULTS = 20
 
 
-def _understood(raw: bytes, book: presets.Book) -> tuple[bodies.SubmitBody, spec.Spec, graph.Payload, bytes]:
+def _understood(raw: bytes, book: presets.Book) -> tuple[bodies.SubmitBody, spec.Work, graph.Payload, bytes]:
     return _read_again(raw, book) if len(raw) <= _LARGEST_KEPT_BYTES else _read(raw, book)
 
 
-def _read(raw: bytes, book: presets.Book) -> tuple[bodies.SubmitBody, spec.Spec, graph.Payload, bytes]:
+def _read(raw: bytes, book: presets.Book) -> tuple[bodies.SubmitBody, spec.Work, graph.Payload, bytes]:
     """What a body says, with what its preset gives. A pure function of its bytes and of the presets."""
     body = bodies.parse(bodies.SubmitBody, raw)
     what = resolve.resolve(body, book)
@@ -55,7 +55,7 @@ def _parameters(sent: _Raw) -> bytes:
     return raw if len(raw) <= _LARGEST_KEPT_BYTES else msgspec.json.encode(msgspec.json.decode(raw))
 
 
-def check(master: context.Master, raw: bytes) -> spec.Spec:
+def check(master: context.Master, raw: bytes) -> spec.Work:
     """What the body would become. Raises InvalidInput with every fault."""
     return _understood(raw, master.presets)[1]
 
@@ -109,7 +109,7 @@ async def retry(master: context.Master, ref: str, *, idempotency_key: str | None
     if old.state is states.JobState.COMPLETED:
         raise errors.Conflict(f"Job {ref} completed; submit it again if you want its output anew.", state=old.state)
     new = graph.plan(
-        graph.payload(msgspec.json.decode(old.spec, type=spec.Spec)),
+        graph.payload(msgspec.json.decode(old.spec, type=spec.Work)),
         scenario=old.scenario,
         confidence=old.confidence,
         engine=old.engine,

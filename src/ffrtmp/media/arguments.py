@@ -2,6 +2,12 @@
 
 from collections.abc import Iterable
 
+#: how every FFmpeg is run: no stdin, nothing but warnings on stderr, progress on stdout twice a second
+GLOBALS = (
+    *("-nostdin", "-hide_banner", "-nostats", "-v", "warning"),
+    *("-y", "-progress", "pipe:1", "-stats_period", "0.5"),
+)
+
 
 def opt(flag: str, value: object | None) -> list[str]:
     """`["-b:v", "2000000"]`; nothing when the value is None."""

@@ -23,7 +23,7 @@ from ffrtmp.media import (
     timing,
     whitelist,
 )
-from ffrtmp.media.arguments import number, opt
+from ffrtmp.media.arguments import GLOBALS, number, opt
 from ffrtmp.media.inspection import Inspection
 from ffrtmp.media.tools import Tools
 
@@ -32,10 +32,6 @@ _PASSLOG = "ffmpeg2pass"
 _MUXING_QUEUE = "4096"
 #: at SIGTERM FFmpeg first encodes what it has read (seconds with x264's slow presets), into a file that nobody will have
 _STOP_GRACE_SECONDS = 0.5
-_GLOBALS = (
-    *("-nostdin", "-hide_banner", "-nostats", "-v", "warning"),
-    *("-y", "-progress", "pipe:1", "-stats_period", "0.5"),
-)
 
 
 def build(
@@ -124,7 +120,7 @@ def preparing(
     return [
         Command(
             name=name,
-            argv=(tools.ffmpeg, *_GLOBALS, *tail),
+            argv=(tools.ffmpeg, *GLOBALS, *tail),
             cwd=scratch,
             limits=_limits(spec, (scratch,)),
             reads=(input_path,),
@@ -143,7 +139,7 @@ def measuring_output(spec: Spec, made: Path, tracks: int, *, tools: Tools) -> li
     return [
         Command(
             name="ffmpeg loudness",
-            argv=(tools.ffmpeg, *_GLOBALS, *inputs, *_listen(f"0:a:{track}", heard)),
+            argv=(tools.ffmpeg, *GLOBALS, *inputs, *_listen(f"0:a:{track}", heard)),
             cwd=made.parent,
             limits=_limits(spec, ()),
             reads=(made,),
@@ -209,7 +205,7 @@ class _Job:
     def command(self, name: str, tail: list[str]) -> Command:
         return Command(
             name=name,
-            argv=(self._tools.ffmpeg, *_GLOBALS, *self._device(), *self._inputs(), *tail),
+            argv=(self._tools.ffmpeg, *GLOBALS, *self._device(), *self._inputs(), *tail),
             env=self._encoder.env,
             cwd=self._scratch,
             limits=_limits(self._spec, (self._scratch, self._output)),

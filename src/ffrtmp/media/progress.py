@@ -38,10 +38,13 @@ class SignsOfLife:
 class FfmpegProgress:
     """Feed it each line of stdout. One instance for all passes of an attempt: `progress=end` starts the next one."""
 
-    def __init__(self, total_frames: int | None, total_seconds: float | None, passes: int = 1) -> None:
+    def __init__(
+        self, total_frames: int | None, total_seconds: float | None, passes: int = 1, phase: str = "encode"
+    ) -> None:
         self._total_frames = total_frames
         self._total_seconds = total_seconds
         self._passes = passes
+        self._phase = phase
         self._pass = 0
         self._block: dict[str, str] = {}
 
@@ -77,7 +80,7 @@ class FfmpegProgress:
             out_seconds=out_seconds,
             eta_seconds=None if reading_ahead else self._eta(done, fps, speed),
             dropped_frames=_whole(block.get("drop_frames")),
-            phase=f"pass {self._pass + 1}" if self._passes > 1 else "encode",
+            phase=f"pass {self._pass + 1}" if self._passes > 1 else self._phase,
         )
 
     def _done(self, frame: int | None, out_seconds: float | None) -> float | None:

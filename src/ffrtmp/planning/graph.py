@@ -1,4 +1,4 @@
-"""Spec → task graph. A plain job is one `encode`; chunked jobs will add their tasks here."""
+"""Spec → task graph. A plain job is one `encode` or one `measure`; chunked jobs will add their tasks here."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,12 +13,13 @@ _encoder = msgspec.json.Encoder()
 class Payload(msgspec.Struct, frozen=True):
     """A spec as it is stored and sent. Made once for submissions that are equal."""
 
+    kind: job.TaskKind
     spec: bytes
     requires_key: str
 
 
-def payload(what: spec.Spec) -> Payload:
-    return Payload(_encoder.encode(what), what.requires.key())
+def payload(what: spec.Work) -> Payload:
+    return Payload(job.kind_of(what), _encoder.encode(what), what.requires.key())
 
 
 def plan(
@@ -52,7 +53,7 @@ def plan(
         tasks=(
             job.NewTask(
                 id=new_id(),
-                kind=job.TaskKind.ENCODE,
+                kind=what.kind,
                 requires_key=what.requires_key,
                 payload=what.spec,
             ),

@@ -26,15 +26,15 @@ def _local(location: str, field: str, faults: Faults) -> str | None:
     return None
 
 
-def source(given: bodies.ParametersBody, faults: Faults) -> spec.Input:
-    if given.input is None or given.input in _GENERATE:
+def source(location: str | None, field: str, faults: Faults) -> spec.Input:
+    if location is None or location in _GENERATE:
         return spec.Input(kind=spec.InputKind.GENERATE)
-    if given.input.startswith("upload:"):
-        upload_id = given.input.removeprefix("upload:")
+    if location.startswith("upload:"):
+        upload_id = location.removeprefix("upload:")
         if not upload_id.replace("-", "").isalnum():
-            faults.add("input", f"{given.input!r} is not an upload; write upload:ID with the id of a finished upload")
+            faults.add(field, f"{location!r} is not an upload; write upload:ID with the id of a finished upload")
         return spec.Input(kind=spec.InputKind.UPLOAD, upload_id=upload_id)
-    return spec.Input(kind=spec.InputKind.FILE, path=_local(given.input, "input", faults))
+    return spec.Input(kind=spec.InputKind.FILE, path=_local(location, field, faults))
 
 
 def output(given: bodies.ParametersBody, faults: Faults) -> str | None:

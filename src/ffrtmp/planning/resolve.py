@@ -3,7 +3,19 @@
 import msgspec
 
 from ffrtmp.domain import codecs, errors, spec
-from ffrtmp.planning import accelerators, formats, locations, pictures, presets, rates, scenarios, sound, unsupported
+from ffrtmp.planning import (
+    accelerators,
+    formats,
+    limits,
+    locations,
+    pictures,
+    presets,
+    quality,
+    rates,
+    scenarios,
+    sound,
+    unsupported,
+)
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
 
@@ -12,7 +24,7 @@ GENERATED_SECONDS = 10.0
 _SUMMARY = "Several fields are wrong; each is listed under `errors`."
 
 
-def resolve(body: bodies.SubmitBody, book: presets.Book = presets.NONE) -> spec.Spec:
+def resolve(body: bodies.SubmitBody, book: presets.Book = presets.NONE) -> spec.Work:
     """Raises InvalidInput with every fault of the body. `book`: the presets that its scenario may name."""
     preset = book.get(body.scenario)
     if preset is None:
@@ -37,8 +49,14 @@ def _from_preset(error: errors.InvalidInput, preset: presets.Preset, body: bodie
     return errors.InvalidInput(_SUMMARY if len(faults) > 1 else None, faults=faults)
 
 
-def _resolve(body: bodies.SubmitBody, book: presets.Book) -> spec.Spec:
+def _resolve(body: bodies.SubmitBody, book: presets.Book) -> spec.Work:
     given = body.parameters
+    if given.measure is not None:
+        return quality.measurement(body, given.measure, engine(body))
+    return _encode(body, given, book)
+
+
+def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets.Book) -> spec.Spec:
     faults = Faults()
     faults.found += unsupported.faults(given)
     if body.engine is spec.Engine.GSTREAMER or given.engine is spec.Engine.GSTREAMER:
@@ -48,7 +66,7 @@ def _resolve(body: bodies.SubmitBody, book: presets.Book) -> spec.Spec:
     scenario = None
     if body.scenario and book.get(body.scenario) is None:
         scenario = faults.catch(lambda: scenarios.parse(body.scenario, book.names))
-    source = locations.source(given, faults)
+    source = locations.source(given.input, "input", faults)
     output = locations.output(given, faults)
     codec, container, decisions = formats.choose(given, scenario, output, faults, named=bool(body.scenario))
     if codec is None or container is None:
@@ -57,6 +75,7 @@ def _resolve(body: bodies.SubmitBody, book: presets.Book) -> spec.Spec:
     pictures.check(given, codec, source.kind, faults)
     family = accelerators.check(given, codec, rate, faults)
     audio = sound.choose(given, container, source.kind, faults)
+    vmaf_min, vmaf_every, metrics = quality.floor(given.verify, source, faults, decisions)
     if faults.found:
         raise errors.InvalidInput(_SUMMARY if len(faults.found) > 1 else None, faults=faults.found)
 
@@ -92,19 +111,17 @@ def _resolve(body: bodies.SubmitBody, book: presets.Book) -> spec.Spec:
         audio=audio,
         subtitles=given.subtitles,
         keep_metadata=given.metadata == "keep",
-        verify=spec.VerifyLevel(given.verify.level),
-        limits=spec.Limits(
-            timeout_seconds=given.resource_limits.timeout_sec,
-            max_disk_bytes=_megabytes(given.resource_limits.max_disk_mb),
-            max_cpu_percent=given.resource_limits.max_cpu_percent,
-            max_memory_bytes=_megabytes(given.resource_limits.max_memory_mb),
-        ),
+        verify=given.verify.level,
+        vmaf_min=vmaf_min,
+        vmaf_every=vmaf_every,
+        limits=limits.limits(given.resource_limits),
         requires=spec.Requires(
             engine=engine(body),
             codec=codec,
             container=container,
             encoder=given.requires.encoder,
             hwaccel=family,
+            metrics=metrics,
             labels=dict(given.requires.labels),
             min_threads=given.requires.min_threads,
             min_memory_bytes=given.requires.min_memory_mb * 1024 * 1024,
@@ -113,10 +130,6 @@ def _resolve(body: bodies.SubmitBody, book: presets.Book) -> spec.Spec:
         ),
         decisions=decisions,
     )
-
-
-def _megabytes(value: int | None) -> int | None:
-    return None if value is None else value * 1024 * 1024
 
 
 def engine(body: bodies.SubmitBody) -> spec.Engine:

@@ -19,19 +19,16 @@ FIELDS: dict[str, str] = {
     "ladder": "submit one job per rung",
     "deadline": "use `priority`",
     "webhook": "follow `GET /events`",
-    "verify.vmaf_min": "leave it out",
 }
 #: field → (values that work, what to use meanwhile)
 VALUES: dict[str, tuple[frozenset[str], str]] = {
     "output_mode": (frozenset({"file"}), "only `file` works"),
     "chunking": (frozenset({"auto", "off"}), "`auto` and `off` work"),
-    "verify.level": (frozenset({"standard"}), "only `standard` works"),
 }
 #: values that name nothing at all are plain errors, not features to come
 KNOWN_VALUES: dict[str, frozenset[str]] = {
     "output_mode": frozenset({"file", "rtmp", "stream", "hls", "dash"}),
     "chunking": frozenset({"auto", "on", "off"}),
-    "verify.level": frozenset({"standard", "full", "quality"}),
 }
 #: inputs and outputs that are URLs
 SCHEMES = ("http", "https", "s3", "gs", "az", "rtmp", "rtmps", "srt", "ftp", "sftp", "rtsp", "udp", "tcp")

@@ -110,9 +110,33 @@ class AudioBody(Body):
     loudness: Annotated[LoudnessBody, BeforeValidator(_loudness)] | None = None
 
 
+Score = Annotated[float, Field(ge=0, le=100)]
+Every = Annotated[int, Field(ge=1, le=1000)]
+
+
 class VerifyBody(Body):
-    level: str = "standard"
-    vmaf_min: float | None = None
+    level: Annotated[spec.VerifyLevel, BeforeValidator(_lower)] = spec.VerifyLevel.STANDARD
+    vmaf_min: Score | None = None
+    subsample: Every | None = None
+
+    @pydantic.field_validator("level")
+    @classmethod
+    def _not_none(cls, level: spec.VerifyLevel) -> spec.VerifyLevel:
+        if level is spec.VerifyLevel.NONE:
+            raise ValueError("must be standard, full or quality: every output is verified")
+        return level
+
+
+class MeasureBody(Body):
+    """What makes a job measure `input` against a reference, instead of encoding it."""
+
+    reference: Text
+    reference_start: Seconds | None = None
+    metrics: Annotated[list[Annotated[spec.Metric, BeforeValidator(_lower)]], Field(min_length=1, max_length=3)] = [
+        *spec.Metric
+    ]
+    subsample: Every = 1
+    frames: bool = False
 
 
 _MOST_MEGABYTES = 1 << 30  # 1 PiB
@@ -170,6 +194,7 @@ class ParametersBody(Body):
     hwaccel: Annotated[spec.Hwaccel, BeforeValidator(_lower)] = spec.Hwaccel.AUTO
     deinterlace: Annotated[spec.Deinterlace, BeforeValidator(_lower)] = spec.Deinterlace.AUTO
     hdr: Annotated[spec.Hdr, BeforeValidator(_lower)] = spec.Hdr.AUTO
+    measure: MeasureBody | None = None
     audio: Annotated[AudioBody, BeforeValidator(_audio)] | None = None
     subtitles: SubtitleTracks = spec.Tracks()
     metadata: Annotated[Literal["keep", "strip"], BeforeValidator(_lower)] = "keep"

@@ -14,6 +14,7 @@ from ffrtmp.domain import job as jobs
 from ffrtmp.domain import node as nodes
 from ffrtmp.domain.errors import Failure
 from ffrtmp.domain.job import Progress, Result, Verdict
+from ffrtmp.domain.spec import Metric
 from ffrtmp.domain.states import JobState
 
 
@@ -217,6 +218,7 @@ class NodeView(_View, frozen=True):
     encoders: list[nodes.Encoder] = []
     decoders: list[nodes.Decoder] = []
     gpu_sessions: int | None = None
+    metrics: list[Metric] = []  #: of quality, that it can measure
     media_roots: list[str] = []
     limits: dict[str, str] = {}  #: cpu, memory → how a job's limit is held there; why
     energy: list[str] = []  #: devices that measure theirs
@@ -388,6 +390,7 @@ def node_view(node: nodes.Node) -> NodeView:
         encoders=node.capabilities.encoders,
         decoders=node.capabilities.decoders,
         gpu_sessions=node.capabilities.gpu_sessions,
+        metrics=node.capabilities.metrics,
         media_roots=node.capabilities.media_roots,
         limits=node.capabilities.limits,
         energy=node.capabilities.energy,

@@ -30,18 +30,28 @@ def a_spec(**fields: object) -> spec.Spec:
     return msgspec.structs.replace(base, **fields)
 
 
-def a_task(of: spec.Spec | None = None, *, depends_on: Sequence[int] = (), payload: bytes | None = None) -> job.NewTask:
+def a_measurement(**fields: object) -> spec.Measurement:
+    base = spec.Measurement(
+        input=spec.Input(kind=spec.InputKind.FILE, path="made.mp4"),
+        reference=spec.Input(kind=spec.InputKind.FILE, path="source.mkv"),
+        metrics=[spec.Metric.VMAF],
+        requires=spec.Requires(metrics=[spec.Metric.VMAF], local_path=True),
+    )
+    return msgspec.structs.replace(base, **fields)
+
+
+def a_task(of: spec.Work | None = None, *, depends_on: Sequence[int] = (), payload: bytes | None = None) -> job.NewTask:
     of = of or a_spec()
     return job.NewTask(
         id=new_id(),
-        kind=job.TaskKind.ENCODE,
+        kind=job.kind_of(of),
         requires_key=of.requires.key(),
         payload=payload or msgspec.json.encode(of),
         depends_on=tuple(depends_on),
     )
 
 
-def a_job(of: spec.Spec | None = None, **fields: object) -> job.NewJob:
+def a_job(of: spec.Work | None = None, **fields: object) -> job.NewJob:
     """One task, unless `tasks` says otherwise."""
     of = of or a_spec()
     base = job.NewJob(

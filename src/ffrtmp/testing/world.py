@@ -97,7 +97,7 @@ class World:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    async def submit(self, of: spec.Spec | None = None, **fields: object) -> job.Job:
+    async def submit(self, of: spec.Work | None = None, **fields: object) -> job.Job:
         return (await self.store.submit(factories.a_job(of, **fields))).job
 
     async def agent(self, name: str | None = None, **fields: object) -> Agent:

@@ -78,6 +78,7 @@ async def next_job(call: Call) -> Any:
     await master.store.beat(attempts.started(node.id, grant.attempt_id))
     master.events.notify()
     found = await master.store.get_job(grant.job_id)
+    assert isinstance(grant.spec, spec.Spec)  # it satisfies the class of no other work
     return NextJob(
         job=ReferenceJob(
             id=found.id,

@@ -1,7 +1,7 @@
 """Giving tasks to nodes, and keeping the leases: lease and beat."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ from ffrtmp.store.ops.unit import Targets, Unit
 from ffrtmp.store.tx import Row, Tx
 
 Grants = list[job.Grant] | errors.FfrtmpError
-_spec = msgspec.json.Decoder(spec.Spec).decode
+_work: Callable[[str], spec.Work] = msgspec.json.Decoder(spec.Work).decode
 _outputs = msgspec.json.Decoder(list[job.OutputFile]).decode
 _TOUCH_US = 5_000_000  #: a lease call says that the node lives, but is written down no more often than this
 
@@ -226,18 +226,19 @@ async def _grants(unit: Unit, given: Sequence[_Given]) -> list[job.Grant]:
     payloads = {(row[0], row[1]): row[2] for row in await tx.all("payloads_of_jobs", seqs=sorted(own))} if own else {}
     tried = {one.of.seq for one in given if one.task.attempts > 1}
     published = _by_task(await tx.all("publications_of_jobs", seqs=sorted(tried))) if tried else {}
+    work = [_work(payloads.get((one.of.seq, one.task.position)) or specs[one.of.seq]) for one in given]
     return [
         job.Grant(
             attempt_id=one.attempt_id,
             task_id=one.task.id,
             job_id=one.of.id,
             sequence_number=one.of.seq,
-            kind=job.TaskKind.ENCODE,
+            kind=job.kind_of(what),
             number=one.task.attempts,
-            spec=_spec(payloads.get((one.of.seq, one.task.position)) or specs[one.of.seq]),
+            spec=what,
             prior_publications=published.get(one.task.id, []),
         )
-        for one in given
+        for one, what in zip(given, work, strict=True)
     ]
 
 
@@ -277,7 +278,7 @@ async def _grants_again(tx: Tx, attempt_ids: set[str]) -> dict[str, job.Grant]:
             sequence_number=row[3],
             kind=job.TaskKind(row[4]),
             number=row[5],
-            spec=_spec(row[6]),
+            spec=_work(row[6]),
             prior_publications=published.get(row[1], []),
         )
         for row in await tx.all("grants_again", ids=ids)

@@ -20,12 +20,21 @@ class _Input(msgspec.Struct):
 
 
 class _SpecInput(msgspec.Struct):
-    """The part of a spec that names an upload."""
+    """The part of a spec that names uploads."""
 
     input: _Input
+    reference: _Input | None = None
 
 
-_input_of = msgspec.json.Decoder(_SpecInput).decode
+_inputs_of = msgspec.json.Decoder(_SpecInput).decode
+#: fields of a submission → the uploads that they name
+Uploads = dict[str, str]
+
+
+def _uploads(new: job.NewJob) -> Uploads:
+    found = _inputs_of(new.spec)
+    named = {"parameters.input": found.input, "parameters.measure.reference": found.reference}
+    return {path: source.upload_id for path, source in named.items() if source is not None and source.upload_id}
 
 
 class _Job(msgspec.Struct, gc=False):
@@ -110,14 +119,15 @@ class _Seen(msgspec.Struct):
     """What the database has of what a batch names."""
 
     known: dict[str, tuple[str, job.Job]]  #: idempotency key → (hash of its body, job)
-    uploads: list[str | None]  #: by call
+    uploads: list[Uploads]  #: by call
     whole: set[str]  #: of these uploads
 
 
 async def _see(unit: Unit, batch: Sequence[calls.Submit]) -> _Seen:
     known = await _known_keys(unit, batch)
-    uploads = [_input_of(call.new.spec).input.upload_id for call in batch]
-    return _Seen(known, uploads, await _whole_uploads(unit, {upload for upload in uploads if upload}))
+    uploads = [_uploads(call.new) for call in batch]
+    named = {upload for one in uploads for upload in one.values()}
+    return _Seen(known, uploads, await _whole_uploads(unit, named))
 
 
 async def submit(unit: Unit, batch: Sequence[calls.Submit]) -> list[Answer]:
@@ -180,14 +190,14 @@ def _refusal(batch: Sequence[calls.Submit], seen: _Seen) -> errors.FfrtmpError |
     """Why not all of them can be taken."""
     faults: list[errors.Fault] = []
     bodies = {key: body for key, (body, _) in seen.known.items()}
-    for index, (call, upload) in enumerate(zip(batch, seen.uploads, strict=True)):
+    for index, (call, uploads) in enumerate(zip(batch, seen.uploads, strict=True)):
         key = call.new.idempotency_key
         # also between two of this batch
         if key is not None and bodies.setdefault(key, call.new.body_sha256) != call.new.body_sha256:
             return errors.IdempotencyMismatch()
         if key is not None and key in seen.known:
             continue
-        if fault := _fault(call.new, upload, seen.whole):
+        if fault := _fault(call.new, uploads, seen.whole):
             faults.append(errors.Fault(f"jobs.{index}.{fault.path}", fault.message, fault.code))
     return errors.InvalidInput(faults=faults) if faults else None
 
@@ -208,16 +218,17 @@ async def _whole_uploads(unit: Unit, uploads: set[str]) -> set[str]:
     return {row[0] for row in await unit.tx.all("uploads_held", ids=sorted(uploads)) if row[1]}
 
 
-def _fault(new: job.NewJob, upload: str | None, whole: set[str]) -> errors.Fault | None:
-    if upload is not None and upload not in whole:
-        return errors.Fault("parameters.input", f"the upload {upload} is not here, or not whole: send its bytes first")
+def _fault(new: job.NewJob, uploads: Uploads, whole: set[str]) -> errors.Fault | None:
+    for path, upload in uploads.items():
+        if upload not in whole:
+            return errors.Fault(path, f"the upload {upload} is not here, or not whole: send its bytes first")
     for name, value in new.tags.items():
         if "\0" in name or "\0" in value:  # PostgreSQL has no NUL in its texts
             return errors.Fault(f"tags.{name}", "a tag may not have NUL characters")
     return None
 
 
-async def _insert(unit: Unit, new: Sequence[job.NewJob], uploads: Sequence[str | None]) -> list[job.Job]:
+async def _insert(unit: Unit, new: Sequence[job.NewJob], uploads: Sequence[Uploads]) -> list[job.Job]:
     if not new:
         return []
     class_ids = await _class_ids(unit, new)
@@ -226,10 +237,9 @@ async def _insert(unit: Unit, new: Sequence[job.NewJob], uploads: Sequence[str |
     await unit.tx.insert_jobs(inserted)
     await unit.tx.change("job_doc_insert", inserted)
     rest = _Batch()
-    for one, row, upload in zip(new, inserted, uploads, strict=True):
+    for one, row, named in zip(new, inserted, uploads, strict=True):
         _add(unit, rest, one, row, class_ids)
-        if upload is not None:
-            rest.refs.append(_Ref(upload, row.seq))
+        rest.refs += [_Ref(upload, row.seq) for upload in sorted(set(named.values()))]
     await unit.tx.change("task_insert", rest.tasks)
     await unit.tx.change("ready_insert", [task for task in rest.tasks if task.state is TaskState.QUEUED])
     await unit.tx.change("task_payload_insert", rest.payloads)

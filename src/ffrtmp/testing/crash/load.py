@@ -82,7 +82,7 @@ class Noted(BaseStore):
 class _Keyed(World):
     """Submits with a key, so that what was not answered can be asked for again."""
 
-    async def submit(self, of: spec.Spec | None = None, **fields: object) -> job.Job:
+    async def submit(self, of: spec.Work | None = None, **fields: object) -> job.Job:
         return await super().submit(of, idempotency_key=factories.new_id(), body_sha256="b", **fields)
 
 
