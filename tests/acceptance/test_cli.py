@@ -135,6 +135,21 @@ def test_transcode_by_upload(farm):
     assert [path.name for path in (farm.files / "sent").iterdir()] == ["clip.mp4"]
 
 
+def test_measure_in_place_and_by_upload(farm):
+    assert farm.run("transcode", "clip.mp4", "m.mp4", "--crf", "40", "--verify", "full").code == 0
+    told = farm.run("measure", "clip.mp4", "m.mp4", "--report", "m.json", "--output", "json")
+    assert told.code == 0, told.err
+    found = told.json["quality"]
+    assert json.loads((farm.files / "m.json").read_text()) == found
+    assert 0 < found["scores"]["vmaf"]["mean"] < 95
+    again = farm.run("measure", "clip.mp4", "m.mp4", "--upload", "--metrics", "psnr", "--output", "json")
+    assert again.json["quality"]["scores"]["psnr"] == found["scores"]["psnr"]
+    floor = farm.run("transcode", "clip.mp4", "poor.mp4", "--crf", "51", "--verify", "quality", "--vmaf-min", "95")
+    assert floor.code == 1
+    assert "below the floor of 95" in floor.err
+    assert "poor.mp4" not in farm.names()
+
+
 @pytest.mark.parametrize("way", ["--upload", "--no-upload"])
 def test_an_input_that_is_no_video(farm, way):
     (farm.files / "text.mp4").write_text("this is a text\n" * 100)

@@ -11,7 +11,8 @@ import pytest
 from ffrtmp.domain import errors
 from ffrtmp.domain.command import Command
 from ffrtmp.domain.job import Quality
-from ffrtmp.domain.spec import Limits, Metric
+from ffrtmp.domain.spec import Limits, Metric, Rate, RateMode
+from ffrtmp.domain.units import Resolution
 from ffrtmp.media import comparison, defects, scores
 from ffrtmp.process import run
 
@@ -242,3 +243,43 @@ async def test_a_film_with_nothing_in_common_is_refused(make, reference, measure
     tall = await make("tall.mkv", "-i", str(source), "-vf", "crop=108:108", "-c:v", "ffv1")
     with pytest.raises(errors.TaskError, match="times as wide as high"):
         await measure(tall, source)
+
+
+SOURCES = (
+    "editlist.mp4",
+    "offset.ts",
+    "vfr.mkv",
+    "mpeg4.avi",
+    "hidden.webm",
+    "late-picture.mp4",
+    "turned.mp4",
+    "odd.mkv",
+)
+SHAPES = {
+    "whole": {},
+    "cut": {"start": 0.9, "duration": 1.1},
+    "smaller, at 20 fps": {"fps": "20", "resolution": Resolution(None, 72)},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, shape) for name in SOURCES for shape in SHAPES if shape != "cut" or name not in ("turned.mp4", "odd.mkv")],
+)
+async def test_an_output_is_compared_with_what_its_encoder_was_given(
+    transcode, sources, found_tools, tmp_path, name, shape
+):
+    """A pair of neighbours of these moving pictures has less than 29 dB; at this CRF no frame has less than 31."""
+    path = sources(name)
+    made = await transcode(path, rate=Rate(mode=RateMode.CRF, crf=12.0), **SHAPES[shape])
+    assert made.verdict.problems == []
+    plan = comparison.plan(
+        comparison.side(made.path, made.found), comparison.encoded(path, made.source, made.spec), [Metric.PSNR]
+    )
+    command = comparison.build(plan, tools=found_tools, scratch=tmp_path, limits=Limits(), threads=2)
+    outcome = await run.to_end(command, on_line=lambda _: None)
+    assert outcome.ok, outcome.log
+    found = await asyncio.to_thread(scores.quality, plan, tmp_path)
+    most = 1 if "fps" in SHAPES[shape] else 0  # it may end one frame later than what is taken of the input
+    assert 0 <= made.found.main_video.frames - found.frames <= most
+    assert found.scores["psnr_y"].min > 31

@@ -14,7 +14,7 @@ from ffrtmp.domain.command import Command, CommandLimits
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.job import Quality
 from ffrtmp.domain.spec import Codec, Container, Input, InputKind, Limits, Metric, Rate, RateMode, Spec
-from ffrtmp.media import picture, timing, whitelist
+from ffrtmp.media import audio, picture, timing, whitelist
 from ffrtmp.media.arguments import GLOBALS, opt
 from ffrtmp.media.inspection import Inspection, VideoStream
 from ffrtmp.media.timing import Timing
@@ -50,6 +50,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     width: int  #: after the filters
     height: int
     filters: tuple[str, ...] = ()
+    audio: int | None = None  #: read along: FFmpeg counts times from the first of all streams that it reads
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +107,7 @@ def encoded(path: Path, found: Inspection, spec: Spec) -> Side:
         width=shown.width,
         height=shown.height,
         filters=shown.filters,
+        audio=audio.plan(spec, found).stream,
     )
 
 
@@ -195,12 +197,19 @@ def build(planned: Plan, *, tools: Tools, scratch: Path, limits: Limits, threads
         for one in sides
         for argument in (*whitelist.ARGUMENTS, *one.taken.input_arguments, "-i", f"file:{one.path}")
     ]
+    beside = [
+        argument
+        for index, one in enumerate(sides)
+        if one.audio is not None
+        for argument in ("-map", f"{index}:{one.audio}", "-c:a", "copy", "-f", "null", "-")
+    ]
     return Command(
         name="ffmpeg (measure)",
         argv=(
             *(tools.ffmpeg, *GLOBALS, *inputs),
             *opt("-filter_complex", _graph(planned, threads)),
             *("-map", "[out]", "-fps_mode", "passthrough", "-f", "null", "-"),
+            *beside,
         ),
         cwd=scratch,
         limits=CommandLimits(
@@ -253,27 +262,15 @@ def _filter(planned: Plan, metric: Metric, threads: int) -> str:
 
 
 def probe(tools: Tools, metric: Metric) -> Command:
-    """Ends with 0 where this FFmpeg can measure it."""
+    """Ends with 0 where this FFmpeg can measure it, with the options that `build` gives."""
     made = "testsrc2=size=128x128:rate=25:duration=0.2"
-    name = {Metric.VMAF: f"libvmaf=model=version={MODEL}"}.get(metric, metric.value)
+    vmaf = f"libvmaf=model=version={MODEL}:n_threads=1:n_subsample=1:log_fmt=csv:{_SYNC}"
+    name = vmaf if metric is Metric.VMAF else f"{metric.value}={_SYNC}"
     return Command(
         name=f"probe {metric.value}",
         argv=(
-            *(
-                tools.ffmpeg,
-                "-nostdin",
-                "-hide_banner",
-                "-v",
-                "error",
-                "-f",
-                "lavfi",
-                "-i",
-                made,
-                "-f",
-                "lavfi",
-                "-i",
-                made,
-            ),
+            *(tools.ffmpeg, "-nostdin", "-hide_banner", "-v", "error"),
+            *("-f", "lavfi", "-i", made, "-f", "lavfi", "-i", made),
             *("-filter_complex", f"[0:v]format=yuv420p[m];[1:v]format=yuv420p[r];[m][r]{name}", "-f", "null", "-"),
         ),
         limits=CommandLimits(wall_seconds=30.0),

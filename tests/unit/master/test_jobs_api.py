@@ -125,6 +125,22 @@ async def test_a_check_stores_nothing_and_shows_the_spec(master: Running) -> Non
     assert (await master.send("GET", "/jobs"))["count"] == 0
 
 
+async def test_a_measurement_is_a_job_like_others(master: Running) -> None:
+    parameters = {"input": "small.mp4", "measure": {"reference": "master.mkv", "metrics": ["vmaf"]}}
+    made = await master.send("POST", "/jobs", expect=201, json={"parameters": parameters})
+    assert (made["scenario"], made["parameters"]) == ("", parameters)
+    await master.node("without")
+    shown = await master.send("GET", "/jobs/1/explain")
+    assert (shown["spec"]["kind"], shown["spec"]["reference"]["path"]) == ("measure", "master.mkv")
+    assert shown["nodes"][0]["unmet"] == ["its FFmpeg cannot measure vmaf"]
+    assert (await master.send("GET", "/jobs/1/tasks"))["tasks"][0]["kind"] == "measure"
+    await master.send("POST", "/jobs/1/cancel")
+    again = (await master.send("POST", "/jobs/1/retry"))["job"]["id"]
+    assert (await master.send("GET", f"/jobs/{again}/explain"))["spec"] == shown["spec"]
+    checked = await master.send("POST", "/jobs/check", json={"parameters": parameters})
+    assert checked["spec"] == shown["spec"]
+
+
 async def test_the_state_machine_answers_409_with_the_state(master: Running) -> None:
     await master.submit()
     assert (await master.send("POST", "/jobs/1/retry", expect=409))["state"] == "queued"

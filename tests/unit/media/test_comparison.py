@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code
-from ffrtmp.domain.spec import Limits, Metric
+from ffrtmp.domain.spec import Codec, Container, Input, InputKind, Limits, Metric, Rate, RateMode, Spec
+from ffrtmp.domain.units import Resolution
 from ffrtmp.media import comparison, whitelist
-from ffrtmp.media.inspection import Inspection, VideoStream, Window
+from ffrtmp.media.inspection import AudioStream, Inspection, VideoStream, Window
 from ffrtmp.media.tools import Tools
 
 TOOLS = Tools(ffmpeg="/opt/ffmpeg")
@@ -72,6 +74,20 @@ def test_a_part_is_cut_as_an_encode_cuts_it() -> None:
     assert argv[at - 5 : at] == ("-copyts", "-noaccurate_seek", "-ss", "0.500000", "-i")
     graph = argv[argv.index("-filter_complex") + 1]
     assert "[1:0]trim=start=1.999600:end=2.984000,setpts=round(PTS-2.000000/TB),scale=" in graph
+
+
+def test_the_sound_of_an_encode_is_read_along() -> None:
+    """FFmpeg counts times from the first stream that it reads: where `fps` puts its frames depends on it."""
+    heard = AudioStream(index=2, codec="aac", sample_rate=48000, channels=2, first_pts=0.0, end_pts=10.0)
+    source = msgspec.structs.replace(found(), audio=[heard])
+    made = Spec(
+        input=Input(kind=InputKind.FILE), codec=Codec.H264, container=Container.MP4, rate=Rate(mode=RateMode.CRF),
+        fps="20", resolution=Resolution(None, 360),
+    )  # fmt: skip
+    plan = comparison.plan(side(), comparison.encoded(Path("/source.ts"), source, made), [Metric.PSNR])
+    argv = comparison.build(plan, tools=TOOLS, scratch=SCRATCH, limits=Limits(), threads=1).argv
+    assert argv[-7:] == ("-map", "1:2", "-c:a", "copy", "-f", "null", "-")
+    assert "[1:0]fps=20,scale=640:360:flags=bicubic,setsar=1/1,scale=640:360" in argv[argv.index("-filter_complex") + 1]
 
 
 @pytest.mark.parametrize(
