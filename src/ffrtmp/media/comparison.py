@@ -100,6 +100,7 @@ def encoded(path: Path, found: Inspection, spec: Spec) -> Side:
     """The pictures of an input as a job's encoder was given them: its part, its rate, its size."""
     video = _video(found)
     shown = picture.plan(spec, video)
+    heard = next((track.source for track in audio.plan(spec, found)), None)
     return Side(
         path=path,
         video=video,
@@ -107,7 +108,7 @@ def encoded(path: Path, found: Inspection, spec: Spec) -> Side:
         width=shown.width,
         height=shown.height,
         filters=shown.filters,
-        audio=audio.plan(spec, found).stream,
+        audio=heard.index if heard else None,
     )
 
 

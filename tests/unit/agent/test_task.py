@@ -364,8 +364,8 @@ async def test_a_file_that_grew_too_large_between_two_looks(bench: Bench) -> Non
 async def test_an_input_that_is_written_to_meanwhile(bench: Bench, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = encode.run_all
 
-    async def and_more(*args: object) -> None:
-        await whole(*args)  # type: ignore[arg-type]
+    async def and_more(*args: object, beside: str = "") -> None:
+        await whole(*args, beside=beside)  # type: ignore[arg-type]
         await asyncio.to_thread(clip.write_bytes, content(clip) + b"more")
 
     monkeypatch.setattr(encode, "run_all", and_more)

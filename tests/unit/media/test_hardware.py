@@ -17,6 +17,8 @@ NODE = "/dev/dri/renderD129"
 VAAPI = f"-init_hw_device vaapi=va:{NODE}"
 QSV = f"{VAAPI} -init_hw_device qsv=qs@va"
 IN, OUT = "-i file:/in/in.mp4 -map 0:0", f"-an {END} matroska file:/out/.stage"
+#: of a picture without any that is made smaller than HD: they are those of the source
+LABELS = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 CRF = Rate(mode=RateMode.CRF, crf=23.0)
 
 #: name → (encoder, what of the GPU, parts of the spec, the command line after the program's own options)
@@ -31,7 +33,7 @@ LINES = {
         "hevc_nvenc",
         Use(device="0", decode=True),
         {"profile": "main10", "rate": CAPPED, "preset": Preset.VERYSLOW, "resolution": Resolution(None, 360)},
-        f"{GUARD} -hwaccel cuda -hwaccel_device 0 {IN} -filter:v scale=640:360:flags=bicubic,setsar=1/1 -c:v hevc_nvenc"
+        f"{GUARD} -hwaccel cuda -hwaccel_device 0 {IN} -filter:v scale=640:360:flags=bicubic,setsar=1/1,{LABELS} -c:v hevc_nvenc"
         " -gpu 0 -preset p7 -profile:v main10 -rc vbr -cq 21.5 -b:v 0 -maxrate 3000000 -bufsize 6000000 -pix_fmt p010le"
         f" {KEEP} {OUT}",
     ),
@@ -61,7 +63,7 @@ LINES = {
         Use(device=NODE, decode=True),
         {"rate": Rate(mode=RateMode.CRF, crf=35.0, max_bitrate_bps=1_000_000), "resolution": Resolution(None, 360)},
         f"{QSV} -filter_hw_device qs {GUARD} -hwaccel vaapi -hwaccel_device va {IN} -filter:v"
-        " scale=640:360:flags=bicubic,setsar=1/1,format=nv12,hwupload=extra_hw_frames=64 -c:v av1_qsv -preset medium"
+        f" scale=640:360:flags=bicubic,setsar=1/1,{LABELS},format=nv12,hwupload=extra_hw_frames=64 -c:v av1_qsv -preset medium"
         f" -global_quality 28 -b:v 1000000 -maxrate 1000000 -bufsize 2000000 {KEEP} {OUT}",
     ),
     "qsv by bitrate in low power": (
