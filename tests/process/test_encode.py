@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import pytest
 
+from ffrtmp.agent import capabilities, machine
 from ffrtmp.domain import codecs as rules
 from ffrtmp.domain import errors
 from ffrtmp.domain.command import Command
@@ -20,7 +21,7 @@ from ffrtmp.domain.spec import (
     RateMode,
 )
 from ffrtmp.domain.units import Resolution
-from ffrtmp.media import codecs, probe, progress, tools, verify
+from ffrtmp.media import codecs, progress, tools, verify
 from ffrtmp.process import run
 
 BUNNY = Path(__file__).parents[1] / "media" / "bunny.mp4"
@@ -292,17 +293,7 @@ async def test_an_output_that_was_cut_off_is_not_even_read(transcode, look, tmp_
 
 
 async def test_the_probes_find_what_works(found_tools):
-    offered = {}
-    for one in probe.probes(found_tools):
-        outcome = await run.to_end(one.command)
-        offered[one.name] = probe.interpret(
-            one,
-            ok=outcome.ok,
-            ended=outcome.ended,
-            exit_code=outcome.exit_code,
-            signal=outcome.signal,
-            log=outcome.log,
-        )
+    offered = {one.name: one for one in (await capabilities.try_all(found_tools, machine.detect())).encoders}
     for encoder in codecs.ENCODERS:
         assert offered[encoder.name].works, offered[encoder.name]
     for encoder in offered.values():
