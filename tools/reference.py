@@ -40,7 +40,6 @@ def unsupported_table() -> str:
     rows += [f"| `{field}` | {instead} |" for field, instead in unsupported.FIELDS.items()]
     rows += [f"| `{field}` | {instead} |" for field, (_, instead) in unsupported.VALUES.items()]
     rows.append("| `input`, `output` as a URL | give a path on the node, or `upload:ID` |")
-    rows.append("| `engine: gstreamer` | `auto` and `ffmpeg` work |")
     return "\n".join(rows)
 
 

@@ -139,6 +139,7 @@ async def _serve(
             tools=found.tools,
             encoders=found.tried.encoders,
             decoders=found.tried.decoders,
+            muxers=found.tried.muxers,
             gpus=Gpus(settings.gpu_sessions),
             roots=settings.roots,
             work=work,

@@ -2,19 +2,16 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
-from ffrtmp.agent import loudness, source, verification, ways
+from ffrtmp.agent import engines, source, verification, ways
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.agent.publication import Publication
 from ffrtmp.agent.running import run_all
 from ffrtmp.domain.errors import Code, TaskError
 from ffrtmp.domain.job import Result
-from ffrtmp.domain.spec import Engine
-from ffrtmp.media import ffmpeg, verify
+from ffrtmp.media import verify
 from ffrtmp.media.choice import Choice
-from ffrtmp.media.progress import FfmpegProgress
 from ffrtmp.runtime.threads import in_thread
 from ffrtmp.transfer import local
 
@@ -22,9 +19,6 @@ from ffrtmp.transfer import local
 async def encode(attempt: Attempt) -> Result:
     """Raises TaskError, Dropped, OSError."""
     kit = attempt.kit
-    named = attempt.spec.requires.engine is Engine.FFMPEG
-    why = "named by the job" if named else "auto: files and generated clips are for ffmpeg"
-    attempt.note_made(engine=Engine.FFMPEG, engine_reason=why)
     scratch = await asyncio.to_thread(kit.work.scratch, attempt.id)
     publication = await Publication.resolve(attempt)
     output = publication.output
@@ -46,30 +40,36 @@ async def encode(attempt: Attempt) -> Result:
             attempt, adoptable.copy or Path(adoptable.file.path or ""), expectation, found, scratch
         )
         return await publication.adopt(adoptable)
-    attempt.log.note(f"engine: ffmpeg {kit.tools.version} ({attempt.made.engine_reason})")
+    chosen = engines.choose(attempt.spec, inspection, kit)
+    attempt.note_made(engine=chosen.engine, engine_reason=chosen.reason)
+    attempt.log.note(f"engine: {chosen.engine} {chosen.version} ({chosen.reason})")
     made = scratch / f"output.{attempt.spec.container}"
     if output is not None:
         made = await asyncio.to_thread(kit.work.stage, output, attempt.id)
-    how: dict[str, Any] = {"tools": kit.tools, "input_path": path, "scratch": scratch}
-    await run_all(
-        attempt, ffmpeg.preparing(attempt.spec, inspection, **how), FfmpegProgress(None, None), beside="prepare"
+    run = engines.begin(
+        chosen,
+        engines.Task(
+            attempt=attempt,
+            source=inspection,
+            expectation=expectation,
+            input=path,
+            output=made,
+            scratch=scratch,
+            threads=threads(attempt),
+        ),
     )
-    how |= {"output_path": made, "threads": threads(attempt)}
-    before = await loudness.measure(attempt, ffmpeg.measuring(attempt.spec, inspection, **how), "before")
+    await run.prepare()
 
     async def one_way(choice: Choice) -> str:
-        commands = ffmpeg.build(
-            attempt.spec, inspection, encoder=choice.encoder.name, use=choice.use, measured=before, **how
-        )
-        progress = FfmpegProgress(expectation.frames, expectation.video_seconds, passes=len(commands))
+        commands = run.commands(choice)
         async with ways.session(attempt, choice):
-            await run_all(attempt, commands, progress)
+            await run_all(attempt, commands, run.progress(len(commands)))
         await _check_size(attempt, made)
         if found is not None:
             await found.check_unchanged()
-        return await verification.verified(attempt, made, expectation, found, scratch, before)
+        return await verification.verified(attempt, made, expectation, found, scratch, run.measured)
 
-    sha256 = await ways.first_that_works(attempt, inspection, one_way)
+    sha256 = await ways.first_that_works(attempt, await run.ways(), one_way)
     return await publication.publish(made, sha256)
 
 

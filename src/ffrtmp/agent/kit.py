@@ -28,8 +28,9 @@ class Master(Protocol):
 
 class Kit(msgspec.Struct, frozen=True, kw_only=True):
     tools: Tools
-    encoders: list[node.Encoder]
+    encoders: list[node.Encoder]  #: of both engines
     decoders: list[node.Decoder] = []
+    muxers: list[node.Muxer] = []
     gpus: Gpus
     roots: tuple[Path, ...]
     work: WorkDir

@@ -8,11 +8,11 @@ from ffrtmp.agent.attempt import Attempt
 from ffrtmp.domain.command import Command
 from ffrtmp.domain.errors import TaskError
 from ffrtmp.media import failures
-from ffrtmp.media.progress import FfmpegProgress, SignsOfLife
+from ffrtmp.media.progress import FfmpegProgress, Reader, SignsOfLife
 from ffrtmp.process import run
 
 
-async def run_all(attempt: Attempt, commands: list[Command], progress: FfmpegProgress, *, beside: str = "") -> None:
+async def run_all(attempt: Attempt, commands: list[Command], progress: Reader, *, beside: str = "") -> None:
     """One command after another, within the attempt's time. Raises TaskError.
 
     `beside`: the phase of commands that do not make what the job is about: their lines and times are not the result's.
@@ -39,7 +39,7 @@ async def run_one(attempt: Attempt, command: Command, *, beside: str) -> run.Out
     return outcome
 
 
-async def _run(attempt: Attempt, command: Command, progress: FfmpegProgress, beside: str) -> run.Outcome:
+async def _run(attempt: Attempt, command: Command, progress: Reader, beside: str) -> run.Outcome:
     signs = SignsOfLife(command.limits.stall_seconds)
     tell = attempt.moved(beside) if beside else None
 

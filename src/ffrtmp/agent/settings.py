@@ -34,6 +34,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     media_roots: tuple[Path, ...] = ()  #: none given: the current directory
     labels: dict[str, str] = {}
     ffmpeg: str | None = None
+    gst_launch: str | None = None
     stop_grace_seconds: float = 30.0  #: what runs at SIGTERM may finish in this time, else it is given back
     log_level: str = "info"
     log_format: str | None = None

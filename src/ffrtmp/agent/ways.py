@@ -2,7 +2,7 @@
 next can mend is followed by it, within the same attempt."""
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.domain.errors import Code, Failure, TaskError
@@ -19,16 +19,20 @@ _MENDABLE = frozenset(
 _MENDABLE_BY_DECODING = frozenset({Code.INPUT_INVALID, Code.INPUT_TRUNCATED})
 
 
-async def first_that_works(
-    attempt: Attempt, source: Inspection | None, encode: Callable[[choice.Choice], Awaitable[str]]
-) -> str:
-    """What `encode` answers. Raises TaskError: what the last way failed at, or what cannot be mended."""
+async def of_ffmpeg(attempt: Attempt, source: Inspection | None) -> list[choice.Choice]:
+    """Best first. Waits for a GPU where only one will do. Raises TaskError(encoder_unavailable)."""
     kit, gpus = attempt.kit, attempt.kit.gpus
     if _needs_hardware(attempt) and gpus.full:
         attempt.phase("waits for a GPU session")
         await gpus.room()
     offer = choice.Offer(encoders=kit.encoders, decoders=kit.decoders, load=gpus.load, full=gpus.full)
-    candidates = choice.candidates(attempt.spec, source.main_video if source else None, offer)
+    return choice.candidates(attempt.spec, source.main_video if source else None, offer)
+
+
+async def first_that_works(
+    attempt: Attempt, candidates: Sequence[choice.Choice], encode: Callable[[choice.Choice], Awaitable[str]]
+) -> str:
+    """What `encode` answers. Raises TaskError: what the last way failed at, or what cannot be mended."""
     for one in candidates[:-1]:
         try:
             return await _try(attempt, one, encode)

@@ -89,6 +89,7 @@ _OPTIONS: list[click.Parameter] = [
         section=WORK,
     ),
     _option("--ffmpeg", "Another ffmpeg than the one that came along.", section=WORK),
+    _option("--gst-launch", "Another gst-launch-1.0 than the one in PATH (GStreamer is optional).", section=WORK),
     _option(
         "--stop-grace",
         "What runs may finish in this time when the agent is told to stop; then it goes to another.",

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ffrtmp.client.client import Client
     from ffrtmp.domain.command import Command
 
+_GST_FIX = (
+    "Only jobs that ask for it, and live ones, use it: apt install gstreamer1.0-tools gstreamer1.0-libav "
+    "gstreamer1.0-plugins-{base,good,bad,ugly}"
+)
 ORDER = ("ffmpeg", "encoders", "gstreamer", "limits", "disk", "state", "master")
 _LITTLE_BYTES, _NO_BYTES = 5_000_000_000, 500_000_000
 
@@ -134,19 +138,39 @@ async def encoders(ffmpeg: str | None) -> list[Check]:
     return checks
 
 
-async def gstreamer() -> list[Check]:
-    """Optional: only jobs that name it need it."""
-    from ffrtmp.domain.command import Command, CommandLimits
+async def gstreamer(named: str | None, *, encoders: bool) -> list[Check]:
+    """Optional: only jobs that name it and live ones use it. Each of its encoders really encodes some frames."""
+    from ffrtmp.agent import capabilities
+    from ffrtmp.media import tools
 
-    path = shutil.which("gst-launch-1.0")
-    version = ""
-    if path:
-        limits = CommandLimits(wall_seconds=20.0)
-        version = await _version(Command(name="gst-launch", argv=(path, "--version"), limits=limits))
-    if version:
-        return [Check(group="gstreamer", name="gstreamer", level=Level.OK, found=f"{version} at {path}")]
-    fix = "Only jobs that ask for it need it: apt install gstreamer1.0-tools gstreamer1.0-plugins-{base,good,bad,ugly}"
-    return [Check(group="gstreamer", name="gstreamer", level=Level.INFO, found="not installed", fix=fix)]
+    try:
+        program = await capabilities.with_gstreamer(tools.Tools(ffmpeg=""), named)
+    except errors.TaskError as error:
+        fix = "Name a gst-launch-1.0 that is there and runs, or leave --gst-launch out."
+        return [Check(group="gstreamer", name="gstreamer", level=Level.FAIL, found=str(error), fix=fix)]
+    if not program.gst_version:
+        broken = tools.find_gstreamer(named)
+        level = Level.INFO if broken is None else Level.WARN
+        found = "not installed" if broken is None else f"{broken} does not run"
+        return [Check(group="gstreamer", name="gstreamer", level=level, found=found, fix=_GST_FIX)]
+    found = f"{program.gst_version} at {program.gst_launch}"
+    checks = [Check(group="gstreamer", name="gstreamer", level=Level.OK, found=found)]
+    if not encoders:
+        return checks
+    tried = (await capabilities.try_gstreamer(program)).encoders
+    working = [encoder.name for encoder in tried if encoder.works]
+    lacking = {encoder.codec for encoder in tried} - {encoder.codec for encoder in tried if encoder.works}
+    why = "; ".join(f"{one.name}: {one.detail}" for one in tried if one.codec in lacking and not one.hardware)
+    checks.append(
+        Check(
+            group="gstreamer",
+            name="gstreamer encoders",
+            level=Level.OK if not lacking else Level.INFO,
+            found=(", ".join(working) or "none works") + (f" ({why})" if why else ""),
+            fix=_GST_FIX if lacking else "",
+        )
+    )
+    return checks
 
 
 async def places() -> list[Check]:

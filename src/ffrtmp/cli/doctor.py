@@ -13,19 +13,24 @@ from ffrtmp.cli import base, checks, connection, exits, output
     cls=connection.Command,
     params=[
         base.Option(["--ffmpeg"], envvar="FFRTMP_AGENT_FFMPEG", help="Another ffmpeg than the one that came along."),
+        base.Option(
+            ["--gst-launch"], envvar="FFRTMP_AGENT_GST_LAUNCH", help="Another gst-launch-1.0 than the one in PATH."
+        ),
         base.Option(["--no-encoders"], is_flag=True, help="Do not try the encoders (it takes some seconds)."),
     ],
     examples=["ffrtmp doctor", "ffrtmp doctor --master farm.local:8080 --output json"],
     notes="Exit code 1 when something that is needed fails. A master is needed only where one was named; of several, each.",
 )
 @click.pass_context
-async def command(ctx: click.Context, session: connection.Session, ffmpeg: str | None, no_encoders: bool) -> int:
+async def command(
+    ctx: click.Context, session: connection.Session, ffmpeg: str | None, gst_launch: str | None, no_encoders: bool
+) -> int:
     """Check what works here, and say how to mend what does not."""
     named = ctx.get_parameter_source("master") is not click.core.ParameterSource.DEFAULT or _named_before(ctx)
     steps = [
         checks.programs(ffmpeg),
         *([] if no_encoders else [checks.encoders(ffmpeg)]),
-        checks.gstreamer(),
+        checks.gstreamer(gst_launch, encoders=not no_encoders),
         checks.limits(),
         checks.places(),
         checks.masters(session.connection, needed=named),

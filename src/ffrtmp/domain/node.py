@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from ffrtmp.domain.spec import Codec, Container, Engine, Hwaccel, Metric, Requires
+from ffrtmp.domain.spec import AudioCodec, Codec, Container, Engine, Hwaccel, Metric, Requires
 
 
 class NodeStatus(enum.StrEnum):
@@ -50,12 +50,22 @@ class Decoder(_Record, frozen=True, forbid_unknown_fields=True):
     detail: str = ""
 
 
+class Muxer(_Record, frozen=True, forbid_unknown_fields=True):
+    """A container that an engine was seen to write, with what it put into it."""
+
+    container: Container
+    engine: Engine
+    video: list[Codec]
+    audio: list[AudioCodec] = []
+
+
 class Capabilities(_Record, frozen=True, forbid_unknown_fields=True):
     """What an agent found on its node."""
 
     engines: dict[str, str] = {}  #: engine → version, only those that work
     encoders: list[Encoder] = []
     decoders: list[Decoder] = []
+    muxers: list[Muxer] = []  #: of engines that cannot write all that a job may ask; FFmpeg can
     gpu_sessions: int | None = None  #: hardware encodes at the same time; None: as many as the driver lets
     metrics: list[Metric] = []  #: that its FFmpeg can measure
     generates_input: bool = True
@@ -65,7 +75,12 @@ class Capabilities(_Record, frozen=True, forbid_unknown_fields=True):
     reference_protocol: bool = False  #: an agent of the reference: whole files, local paths, plain values
 
     def working(self) -> list[Encoder]:
-        return [encoder for encoder in self.encoders if encoder.works]
+        """Those that jobs may use: GStreamer's elements for hardware are only shown."""
+        return [
+            encoder
+            for encoder in self.encoders
+            if encoder.works and not (encoder.hardware and encoder.engine is Engine.GSTREAMER)
+        ]
 
 
 class Node(_Record, frozen=True):
@@ -111,6 +126,8 @@ def unmet(requires: Requires, node: Node) -> list[str]:
         for encoder in offered.working()
     ):
         missing.append(f"it has no working {requires.hwaccel.value} encoder for {requires.codec}")
+    if requires.engine is Engine.GSTREAMER and not missing:
+        missing += _unmuxed(requires, offered)
     missing += [f"its FFmpeg cannot measure {metric}" for metric in requires.metrics if metric not in offered.metrics]
     missing += [
         f"its label {name} is {node.labels.get(name)!r}, not {value!r}"
@@ -132,3 +149,19 @@ def unmet(requires: Requires, node: Node) -> list[str]:
     if offered.reference_protocol and requires.container not in (None, Container.MP4):
         missing.append("it is a reference agent: it takes only mp4 outputs")
     return missing
+
+
+def _unmuxed(requires: Requires, offered: Capabilities) -> list[str]:
+    """What the node's own engine was not seen to put into the container."""
+    if requires.container is None:
+        return []
+    engine, container = requires.engine.value, requires.container.value
+    muxer = next((one for one in offered.muxers if (one.engine, one.container) == (engine, container)), None)
+    if muxer is None:
+        return [f"its {engine} writes no {container}"]
+    lacking: list[str] = []
+    if requires.codec is not None and requires.codec not in muxer.video:
+        lacking.append(requires.codec.value)
+    if requires.audio is not None and requires.audio not in muxer.audio:
+        lacking.append(requires.audio.value)
+    return [f"its {engine} cannot put {codec} into {container}" for codec in lacking]

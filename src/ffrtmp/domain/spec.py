@@ -221,6 +221,7 @@ class Requires(_Frozen, frozen=True):
     engine: Engine = Engine.AUTO
     codec: Codec | None = None
     container: Container | None = None
+    audio: AudioCodec | None = None  #: that must be encoded; asked only where the engine is named and may lack it
     encoder: str | None = None  #: the encoder by name, e.g. libsvtav1
     hwaccel: Hwaccel | None = None  #: a family of hardware that was named
     metrics: list[Metric] = []  #: that its FFmpeg can measure, in order
@@ -261,6 +262,7 @@ class Spec(_Frozen, frozen=True, tag_field="kind", tag="encode"):
     vmaf_every: int = 1  #: for QUALITY: of so many frames one is looked at
     limits: Limits = Limits()
     requires: Requires = Requires()
+    queue: Queue = Queue.DEFAULT  #: `live` prefers another engine
     keep_metadata: bool = True
     decisions: list[str] = []  #: what was chosen for the user, and why
 

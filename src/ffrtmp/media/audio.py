@@ -65,6 +65,7 @@ class AudioPlan(msgspec.Struct, frozen=True, kw_only=True):
     source: AudioStream | None = None  #: None: the generated tone
     copied: bool = False
     channels: int | None = None
+    bitrate_bps: int | None = None  #: None: a copy
     filters: tuple[str, ...] = ()
     options: tuple[tuple[str, object], ...] = ()  #: FFmpeg's options for this track, without their dash and specifier
     language: str = ""
@@ -160,6 +161,7 @@ def _encode(spec: Spec, made: AudioCodec, source: AudioStream | None, measured: 
         codec=made.value,
         source=source,
         channels=channels,
+        bitrate_bps=bitrate,
         filters=filters,
         options=(
             ("c", _ENCODERS[made]),

@@ -1,12 +1,13 @@
 """Which encoder a job gets on this node, what of its GPUs it uses, and what is tried instead when that fails. Pure."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 from ffrtmp.domain import errors, node
 from ffrtmp.domain.hardware import spec_cannot
-from ffrtmp.domain.spec import Hwaccel, Spec
+from ffrtmp.domain.spec import Codec, Hwaccel, Spec
 from ffrtmp.media import codecs, hardware
 from ffrtmp.media.codecs import Encoder
 from ffrtmp.media.inspection import VideoStream
@@ -16,10 +17,21 @@ ENCODERS: tuple[Encoder, ...] = (*hardware.ENCODERS, *codecs.ENCODERS)
 BY_NAME = {encoder.name: encoder for encoder in ENCODERS}
 
 
+class Offered(Protocol):
+    """What the tables of both engines say of an encoder."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def codec(self) -> Codec: ...
+    @property
+    def hwaccel(self) -> Hwaccel | None: ...
+
+
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """`use` None: nothing of a GPU."""
 
-    encoder: Encoder
+    encoder: Offered
     why: str
     use: hardware.Use | None = None
 
@@ -45,8 +57,10 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
         return min(free, key=lambda device: self.load.get(device, 0), default=None)
 
 
-def candidates(spec: Spec, source: VideoStream | None, offer: Offer) -> list[Choice]:
-    """What to try, one after another: the best first, then what is safer. Never empty.
+def candidates(
+    spec: Spec, source: VideoStream | None, offer: Offer, table: Sequence[Offered] = ENCODERS
+) -> list[Choice]:
+    """What to try, one after another: the best first, then what is safer. Never empty. `table`: the engine's encoders.
 
     An encoder or a family that was named is never replaced by another; its GPU's decoder is, by software.
     Raises TaskError(encoder_unavailable), with what every encoder lacks.
@@ -55,9 +69,9 @@ def candidates(spec: Spec, source: VideoStream | None, offer: Offer) -> list[Cho
     works = {one.name: one for one in offer.encoders if one.works}
     found: list[Choice] = []
     automatic = spec.hwaccel is Hwaccel.AUTO and spec.requires.encoder is None
-    gpus = {one.name for one in hardware.ENCODERS if one.codec is spec.codec}
+    gpus = {one.name for one in table if one.hwaccel is not None and one.codec is spec.codec}
     passed = ["no GPU here encodes it"] if automatic and gpus and not gpus & works.keys() else []
-    for encoder in (one for one in ENCODERS if one.codec is spec.codec and _is_meant(spec, one)):
+    for encoder in (one for one in table if one.codec is spec.codec and _is_meant(spec, one)):
         if found and encoder.hwaccel is not None:
             continue  # what one GPU failed at is not expected of another: what is left is software
         here = works.get(encoder.name)
@@ -86,7 +100,7 @@ def candidates(spec: Spec, source: VideoStream | None, offer: Offer) -> list[Cho
     return found
 
 
-def _is_meant(spec: Spec, encoder: Encoder) -> bool:
+def _is_meant(spec: Spec, encoder: Offered) -> bool:
     if spec.requires.encoder is not None:
         return encoder.name == spec.requires.encoder
     if spec.hwaccel is Hwaccel.NONE:

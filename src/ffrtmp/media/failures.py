@@ -1,4 +1,5 @@
-"""Why an engine failed, from how it ended and what it said. Patterns are lines that FFmpeg 5.1 to 9.0 were seen to print."""
+"""Why an engine failed, from how it ended and what it said. Patterns are lines that FFmpeg 5.1 to 9.0
+and GStreamer 1.22 were seen to print."""
 
 import re
 
@@ -9,16 +10,19 @@ _LINES = 4
 _SIGNS: tuple[tuple[re.Pattern[str], Code], ...] = tuple(
     (re.compile(pattern), code)
     for pattern, code in (
-        (r"No space left on device|Disk quota exceeded", Code.DISK_FULL),
+        (r"No space left on (device|the resource)|Disk quota exceeded", Code.DISK_FULL),
         (
             r"Unknown encoder|Encoder not found|Cannot load lib(cuda|nvidia-encode)|No VA display found"
-            r"|Error creating a MFX session|No capable devices found|OpenEncodeSessionEx failed",
+            r"|Error creating a MFX session|No capable devices found|OpenEncodeSessionEx failed|: no element \"",
             Code.ENCODER_UNAVAILABLE,
         ),
         (r"moov atom not found", Code.INPUT_TRUNCATED),
+        (r"GstFileSrc.*: Resource not found", Code.INPUT_MISSING),
         (
             r"Error opening input: (Invalid data|No such file)|Invalid data found when processing input"
-            r"|Format .* not on whitelist|Codec .* not on whitelist|Picture size \S+ (is invalid|exceeds)",
+            r"|Format .* not on whitelist|Codec .* not on whitelist|Picture size \S+ (is invalid|exceeds)"
+            r"|This file is invalid and cannot be played|This file contains no playable streams"
+            r"|Demux:in: Could not demultiplex stream|No program activated before EOS|Got EOS before any data",
             Code.INPUT_INVALID,
         ),
     )
@@ -30,6 +34,9 @@ _NOISE = re.compile(
     r"Task finished with error|Terminating thread with return code|Error sending frames to consumers|Conversion failed"
     r"|Nothing was written into output file|Could not open encoder before EOF|lookahead-slices|mmco: unref short failure"
     r"|Last message repeated"
+    # GStreamer: where in its source, and what follows from the error that it told before
+    r"|^Additional debug info:|^\.\./\S+\.c\(\d+\)|pipeline doesn't want to preroll|Failed to set pipeline to"
+    r"|some element failed to post a proper error message|^Failed to start$|: Internal data stream error|^frames-(in|out)-"
 )
 
 
@@ -90,5 +97,5 @@ def _memory_limit(name: str, after: str, limit_bytes: int, peak_bytes: int) -> F
 
 def _tail(log: str) -> str:
     """The last lines that say something, for the message."""
-    lines = [line.strip() for line in log.splitlines() if line.strip() and not _NOISE.search(line)]
+    lines = list(dict.fromkeys(line.strip() for line in log.splitlines() if line.strip() and not _NOISE.search(line)))
     return ": " + " / ".join(lines[-_LINES:]) if lines else ""

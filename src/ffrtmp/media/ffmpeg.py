@@ -7,10 +7,11 @@ path, protocols, containers and decoders whitelisted, pictures bounded, the muxe
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffrtmp.domain.command import Command, CommandLimits
+from ffrtmp.domain.command import Command
 from ffrtmp.domain.spec import Codec, Container, InputKind, RateMode, Spec
 from ffrtmp.media import (
     audio,
+    bounds,
     choice,
     codecs,
     colour,
@@ -30,8 +31,6 @@ from ffrtmp.media.tools import Tools
 _PASSLOG = "ffmpeg2pass"
 #: more packets may wait for the other stream than by default: sound may start long before the picture
 _MUXING_QUEUE = "4096"
-#: at SIGTERM FFmpeg first encodes what it has read (seconds with x264's slow presets), into a file that nobody will have
-_STOP_GRACE_SECONDS = 0.5
 
 
 def build(
@@ -122,7 +121,7 @@ def preparing(
             name=name,
             argv=(tools.ffmpeg, *GLOBALS, *tail),
             cwd=scratch,
-            limits=_limits(spec, (scratch,)),
+            limits=bounds.limits(spec, (scratch,)),
             reads=(input_path,),
             writes=(scratch,),
         )
@@ -141,7 +140,7 @@ def measuring_output(spec: Spec, made: Path, tracks: int, *, tools: Tools) -> li
             name="ffmpeg loudness",
             argv=(tools.ffmpeg, *GLOBALS, *inputs, *_listen(f"0:a:{track}", heard)),
             cwd=made.parent,
-            limits=_limits(spec, ()),
+            limits=bounds.limits(spec, ()),
             reads=(made,),
         )
         for track in range(tracks)
@@ -151,18 +150,6 @@ def measuring_output(spec: Spec, made: Path, tracks: int, *, tools: Tools) -> li
 def _listen(stream: str, *filters: str) -> list[str]:
     """To the report of its filter, which is of the level `info`."""
     return ["-map", stream, "-filter:a", ",".join(filters), "-v", "info", "-f", "null", "-"]
-
-
-def _limits(spec: Spec, watch: tuple[Path, ...]) -> CommandLimits:
-    return CommandLimits(
-        wall_seconds=spec.limits.timeout_seconds,
-        stall_seconds=spec.limits.stall_seconds,
-        disk_bytes=spec.limits.max_disk_bytes,
-        cpu_percent=spec.limits.max_cpu_percent,
-        memory_bytes=spec.limits.max_memory_bytes,
-        watch=watch,
-        stop_grace_seconds=_STOP_GRACE_SECONDS,
-    )
 
 
 class _Job:
@@ -208,7 +195,7 @@ class _Job:
             argv=(self._tools.ffmpeg, *GLOBALS, *self._device(), *self._inputs(), *tail),
             env=self._encoder.env,
             cwd=self._scratch,
-            limits=_limits(self._spec, (self._scratch, self._output)),
+            limits=bounds.limits(self._spec, (self._scratch, self._output)),
             reads=(self._input,) if self._input else (),
             writes=(self._scratch, self._output.parent),
         )

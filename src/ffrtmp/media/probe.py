@@ -136,7 +136,7 @@ def interpret(tried: Sequence[tuple[Probe, Ended]]) -> list[Encoder]:
             devices=works,
             low_power=ended.ok and probe.low_power,
             # of several tries the first says why: the others are makeshifts
-            detail="" if ended.ok else (before.detail if before else _reason(ended)),
+            detail="" if ended.ok else (before.detail if before else reason(ended)),
         )
     return list(found.values())
 
@@ -187,11 +187,12 @@ def interpret_decoders(tried: Sequence[tuple[DecoderProbe, Ended]]) -> list[Deco
         if ended.ok:
             found[key] = msgspec.structs.replace(before, works=True, devices=[*before.devices, probe.device], detail="")
         elif not before.works:
-            found[key] = msgspec.structs.replace(before, detail=before.detail or _reason(ended))
+            found[key] = msgspec.structs.replace(before, detail=before.detail or reason(ended))
     return list(found.values())
 
 
-def _reason(ended: Ended) -> str:
+def reason(ended: Ended) -> str:
+    """Why a probe did not succeed, from how it ended and the first line that says something."""
     if ended.how != "exited":
         return f"did not end within {_WALL_SECONDS:g} s"
     for line in ended.log.splitlines():

@@ -5,6 +5,7 @@
 """
 
 import math
+from typing import Protocol
 
 from ffrtmp.domain.job import Progress
 
@@ -14,6 +15,12 @@ ALMOST = 99.9
 
 #: an encoder with a long look-ahead, at a slow preset and a large size, works for minutes before its first packet
 _FIRST_PACKET_SHARE = 10.0
+
+
+class Reader(Protocol):
+    """What reads an engine's reports."""
+
+    def feed(self, line: str) -> Progress | None: ...
 
 
 class SignsOfLife:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ffrtmp.domain import codecs, errors, spec
+from ffrtmp.domain import codecs, errors, gstreamer, spec
 from ffrtmp.planning import (
     accelerators,
     formats,
@@ -59,10 +59,6 @@ def _resolve(body: bodies.SubmitBody, book: presets.Book) -> spec.Work:
 def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets.Book) -> spec.Spec:
     faults = Faults()
     faults.found += unsupported.faults(given)
-    if body.engine is spec.Engine.GSTREAMER or given.engine is spec.Engine.GSTREAMER:
-        faults.found.append(
-            errors.Fault("engine", "gstreamer is not supported yet; `auto` and `ffmpeg` work", unsupported.CODE)
-        )
     scenario = None
     if body.scenario and book.get(body.scenario) is None:
         scenario = faults.catch(lambda: scenarios.parse(body.scenario, book.names))
@@ -89,7 +85,7 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
     live = scenario is not None and scenario.live
     zero_latency = "zerolatency" in codecs.RULES[codec].tunes
     decisions.append("chunking: off, " + ("as asked" if given.chunking == "off" else "files are encoded whole"))
-    return spec.Spec(
+    made = spec.Spec(
         input=source,
         codec=codec,
         container=container,
@@ -119,6 +115,7 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
             engine=engine(body),
             codec=codec,
             container=container,
+            audio=_named_audio(body),
             encoder=given.requires.encoder,
             hwaccel=family,
             metrics=metrics,
@@ -128,8 +125,19 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
             generates_input=generated,
             local_path=source.kind is spec.InputKind.FILE or output is not None,
         ),
+        queue=body.queue,
         decisions=decisions,
     )
+    if made.requires.engine is spec.Engine.GSTREAMER and (refused := gstreamer.refusals(made)):
+        raise errors.InvalidInput(_SUMMARY if len(refused) > 1 else None, faults=refused)
+    return made
+
+
+def _named_audio(body: bodies.SubmitBody) -> spec.AudioCodec | None:
+    """FFmpeg has every audio encoder; with GStreamer it is a matter of the node."""
+    asked = body.parameters.audio.codec if body.parameters.audio else None
+    named = engine(body) is spec.Engine.GSTREAMER and asked in (spec.AudioCodec.AAC, spec.AudioCodec.OPUS)
+    return asked if named else None
 
 
 def engine(body: bodies.SubmitBody) -> spec.Engine:

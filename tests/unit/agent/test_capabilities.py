@@ -93,6 +93,27 @@ async def test_a_program_that_is_no_ffmpeg(tmp_path: Path) -> None:
         await capabilities.detect(AgentSettings(ffmpeg="/bin/true"), tmp_path)
 
 
+async def test_a_gst_launch_that_was_named_must_work(tmp_path: Path, probes: list[str]) -> None:
+    with pytest.raises(errors.TaskError, match="--gst-launch /nowhere: there is no such program"):
+        await capabilities.detect(AgentSettings(gst_launch="/nowhere"), tmp_path)
+    with pytest.raises(errors.TaskError, match="is no gst-launch"):
+        await capabilities.detect(AgentSettings(gst_launch="/bin/true"), tmp_path)
+
+
+async def test_another_gstreamer_is_probed_anew(tmp_path: Path, probes: list[str]) -> None:
+    for count, version in ((1, "1.22.0"), (2, "1.24.10")):
+        script = tmp_path / "gst-launch-1.0"
+        script.write_text(f"#!/bin/sh\necho 'gst-launch-1.0 version {version}'\necho 'GStreamer {version}'\n")
+        script.chmod(0o755)
+        settings = AgentSettings(gst_launch=str(script))
+        for _ in range(2):
+            found = await capabilities.detect(settings, tmp_path)
+        assert (found.tools.gst_version, len(probes)) == (version, count)
+        told = capabilities.registration(settings, found, "an-origin").capabilities
+        assert told is not None
+        assert told.engines == {"ffmpeg": found.tools.version, "gstreamer": version}
+
+
 async def test_software_really_encodes_here_and_what_does_not_says_why() -> None:
     tried = await capabilities.try_all(tools.find(), machine.detect())
     found = {one.name: one for one in tried.encoders}

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tests.unit.agent import simulated
 
-from ffrtmp.agent import encode
+from ffrtmp.agent import capabilities, encode
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.gpus import Gpus
 from ffrtmp.agent.inspector import Inspector
@@ -35,6 +35,7 @@ from ffrtmp.domain.spec import (
     Limits,
     Loudness,
     Preset,
+    Queue,
     Rate,
     RateMode,
     Requires,
@@ -600,3 +601,47 @@ async def test_inspections_are_described_in_words(bench: Bench, clip: Path) -> N
 def test_grants_are_whole() -> None:
     assert isinstance(simulated.grant("x"), Grant)
     assert SMALL.container is Container.MP4
+
+
+@pytest.fixture
+async def with_gstreamer(bench: Bench) -> Bench:
+    launch = tools.find_gstreamer()
+    if launch is None:
+        assert "CI" not in os.environ, "GStreamer is missing: run tools/system_packages.sh test"
+        pytest.skip("GStreamer is not installed: tools/system_packages.sh test")
+    found = msgspec.structs.replace(bench.kit.tools, gst_launch=launch, gst_version="1")
+    tried = await capabilities.try_gstreamer(found)
+    encoders = [*bench.kit.encoders, *tried.encoders]
+    bench.kit = msgspec.structs.replace(bench.kit, tools=found, encoders=encoders, muxers=tried.muxers)
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("changes", "engine", "reason"),
+    [
+        ({"requires": Requires(engine=Engine.GSTREAMER)}, Engine.GSTREAMER, "named by the job"),
+        ({"queue": Queue.LIVE}, Engine.GSTREAMER, "auto: the live queue prefers GStreamer"),
+        ({}, Engine.FFMPEG, "auto: files and generated clips are for ffmpeg"),
+    ],
+)
+async def test_both_engines_make_what_passes(
+    with_gstreamer: Bench, clip: Path, changes: dict[str, object], engine: Engine, reason: str
+) -> None:
+    bench = with_gstreamer
+    odd = bench.media / 'a folder ! with "quotes"'
+    odd.mkdir()
+    ended = await bench.run(of_file(path="clip.mp4", output=f"{odd.name}/out.mp4", **changes))
+    assert ended.failure is None, ended
+    assert ended.result is not None
+    assert (ended.result.engine, ended.result.engine_reason) == (engine, reason)
+    assert ended.result.verdict is not None
+    assert ended.result.verdict.checks["frames"] == 50
+    assert (odd / "out.mp4").stat().st_size == ended.result.outputs[0].size_bytes
+    assert ended.result.encoder == ("x264enc" if engine is Engine.GSTREAMER else "libx264")
+
+
+async def test_an_engine_that_was_named_is_not_replaced(bench: Bench, clip: Path) -> None:
+    ended = await bench.run(of_file(requires=Requires(engine=Engine.GSTREAMER)))
+    assert ended.failure is not None
+    assert ended.failure.code is Code.ENCODER_UNAVAILABLE
+    assert "no GStreamer" in ended.failure.message

@@ -14,6 +14,28 @@ BAD_PROFILE = """x264 [error]: baseline profile doesn't support 4:2:2
 [libx264 @ 0x55] Error setting profile baseline.
 [vf#0:0 @ 0x5584] Task finished with error code: -22 (Invalid argument)
 """
+#: GStreamer 1.22
+GST_MISSING = """ERROR: from element /GstPipeline:pipeline0/GstFileSrc:filesrc0: Resource not found.
+Additional debug info:
+../plugins/elements/gstfilesrc.c(553): gst_file_src_start (): /GstPipeline:pipeline0/GstFileSrc:filesrc0:
+No such file "source"
+ERROR: pipeline doesn't want to preroll.
+ERROR: from element /GstPipeline:pipeline0/GstFileSrc:filesrc0: some element failed to post a proper error message …
+Additional debug info:
+../libs/gst/base/gstbasesrc.c(3561): gst_base_src_start (): /GstPipeline:pipeline0/GstFileSrc:filesrc0:
+Failed to start
+Failed to set pipeline to PAUSED.
+"""
+GST_TEXT = """ERROR: from element /GstPipeline:pipeline0/GstQTDemux:in: This file is invalid and cannot be played.
+Additional debug info:
+../gst/isomp4/qtdemux.c(555): gst_qtdemux_pull_atom (): /GstPipeline:pipeline0/GstQTDemux:in:
+atom has bogus size 591747156
+ERROR: pipeline doesn't want to preroll.
+"""
+GST_FULL = """ERROR: from element /GstPipeline:pipeline0/GstFileSink:filesink0: No space left on the resource.
+Additional debug info:
+../plugins/elements/gstelements_private.c(338): gst_writev_iovecs (): /GstPipeline:pipeline0/GstFileSink:filesink0
+"""
 
 
 @pytest.mark.parametrize(
@@ -30,6 +52,10 @@ BAD_PROFILE = """x264 [error]: baseline profile doesn't support 4:2:2
             "Error opening input",
         ),
         (BAD_PROFILE, Code.ENGINE_FAILED, "baseline profile doesn't support 4:2:2"),
+        (GST_MISSING, Code.INPUT_MISSING, 'No such file "source"'),
+        (GST_TEXT, Code.INPUT_INVALID, "This file is invalid"),
+        ('WARNING: erroneous pipeline: no element "x265enc"', Code.ENCODER_UNAVAILABLE, "x265enc"),
+        (GST_FULL, Code.DISK_FULL, "No space left on the resource"),
         ("", Code.ENGINE_FAILED, "ffmpeg ended with exit code 1"),
     ],
 )
@@ -38,6 +64,7 @@ def test_the_cause_is_read_from_the_log(log, code, words):
     assert failure.code is code
     assert words in failure.message
     assert "Task finished" not in failure.message
+    assert "preroll" not in failure.message
 
 
 def outcome(ended: str, **parts):

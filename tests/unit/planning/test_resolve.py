@@ -107,7 +107,6 @@ def test_the_container_follows_from_the_output_or_the_codec() -> None:
         ),
         ({"codec": "h264", "hwaccel": "quantum"}, "parameters.hwaccel", "invalid_value"),
         ({"codec": "h264", "chunking": "on"}, "parameters.chunking", "not_supported_yet"),
-        ({"codec": "h264", "engine": "gstreamer"}, "engine", "not_supported_yet"),
         ({"codec": "h264", "input": "upload:../x"}, "parameters.input", "invalid_value"),
         ({"codec": "h264", "input": "a.mp4", "hdr": "keep"}, "parameters.hdr", "unsupported_combination"),
         (
@@ -182,3 +181,53 @@ def test_equal_requirements_are_one_class() -> None:
     one = _resolve({"codec": "h264", "input": "a.mp4", "requires": {"labels": {"b": "1", "a": "2"}}})
     two = _resolve({"codec": "h264", "input": "b.mp4", "crf": 30, "requires": {"labels": {"a": "2", "b": "1"}}})
     assert one.requires.key() == two.requires.key()
+
+
+GSTREAMER = {"engine": "gstreamer"}
+COMBINATION = "unsupported_combination"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "path"),
+    [
+        ({"codec": "h264", "input": "a.mp4", "start": 1}, "parameters.start"),
+        ({"codec": "h264", "input": "a.mp4", "duration": 1}, "parameters.duration"),
+        ({"codec": "h264", "crf": 21.5}, "parameters.crf"),
+        ({"codec": "h264", "crf": 51}, "parameters.crf"),
+        ({"codec": "vp9", "pixel_format": "yuv422p"}, "parameters.pixel_format"),
+        ({"codec": "h264", "audio": "opus"}, "parameters.audio.codec"),
+        ({"codec": "av1", "pixel_format": "yuv420p10le"}, "parameters.pixel_format"),
+        ({"codec": "av1", "bitrate": "1M", "two_pass": True}, "parameters.two_pass"),
+        ({"codec": "av1", "crf": 30, "max_bitrate": "1M"}, "parameters.max_bitrate"),
+        ({"codec": "vp8", "bitrate": "1M", "max_bitrate": "2M"}, "parameters.max_bitrate"),
+    ],
+)
+def test_what_gstreamer_cannot_do_is_refused_where_it_is_named(parameters: dict[str, object], path: str) -> None:
+    with pytest.raises(errors.InvalidInput) as caught:
+        _resolve({**parameters, **GSTREAMER})
+    assert {fault.path: fault.code for fault in caught.value.faults} == {path: COMBINATION}
+    assert _resolve(parameters).requires.engine is spec.Engine.AUTO
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"codec": "h264"},
+        {"codec": "h264", "crf": 50, "max_bitrate": "1M"},
+        {"codec": "h265", "crf": 21.5, "max_bitrate": "1M"},
+        {"codec": "h265", "bitrate": "1M", "max_bitrate": "2M", "two_pass": True},
+        {"codec": "vp9", "bitrate": "1M", "max_bitrate": "1M"},
+        {"codec": "av1", "crf": 30},
+        {"codec": "h264", "duration": 2},
+    ],
+)
+def test_what_gstreamer_can_do_is_taken(parameters: dict[str, object]) -> None:
+    made = _resolve({**parameters, **GSTREAMER})
+    assert made.requires.engine is spec.Engine.GSTREAMER
+
+
+def test_the_sound_that_a_node_must_have_is_required_of_gstreamer_only() -> None:
+    asked: dict[str, object] = {"codec": "h264", "container": "mkv", "audio": "opus"}
+    assert _resolve({**asked, **GSTREAMER}).requires.audio is spec.AudioCodec.OPUS
+    assert _resolve(asked).requires.audio is None
+    assert _resolve({"codec": "h264", "audio": "copy", **GSTREAMER}).requires.audio is None

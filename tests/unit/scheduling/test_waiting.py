@@ -91,6 +91,34 @@ def test_each_requirement_is_checked() -> None:
     assert unmet(engine=spec.Engine.GSTREAMER)
 
 
+def test_gstreamer_must_have_been_seen_to_do_it() -> None:
+    x264 = node.Encoder(name="x264enc", codec=spec.Codec.H264, engine=spec.Engine.GSTREAMER, works=True)
+    mp4 = node.Muxer(
+        container=spec.Container.MP4,
+        engine=spec.Engine.GSTREAMER,
+        video=[spec.Codec.H264],
+        audio=[spec.AudioCodec.AAC],
+    )
+    offered = msgspec.structs.replace(
+        _CAPABLE,
+        engines={"ffmpeg": "9.0", "gstreamer": "1.22.0"},
+        encoders=[*_CAPABLE.encoders, x264],
+        muxers=[mp4],
+    )
+
+    def unmet(container: spec.Container = spec.Container.MP4, **asked: object) -> list[str]:
+        asked = {"engine": spec.Engine.GSTREAMER, "codec": spec.Codec.H264, "container": container, **asked}
+        return node.unmet(spec.Requires(**asked), _node(capabilities=offered))  # type: ignore[arg-type]
+
+    assert unmet() == []
+    assert unmet(audio=spec.AudioCodec.AAC) == []
+    assert unmet(audio=spec.AudioCodec.OPUS) == ["its gstreamer cannot put opus into mp4"]
+    assert unmet(spec.Container.TS) == ["its gstreamer writes no ts"]
+    assert unmet(codec=spec.Codec.AV1) == ["it has no working av1 encoder"]
+    assert unmet(encoder="libx264") == ["its libx264 encoder does not work or is missing"]
+    assert unmet(engine=spec.Engine.AUTO, encoder="x264enc") == []
+
+
 def test_a_reference_agent_takes_only_what_its_protocol_can_say() -> None:
     old = _node(capabilities=msgspec.structs.replace(_CAPABLE, reference_protocol=True, media_roots=[]))
     assert not node.unmet(spec.Requires(local_path=True, container=spec.Container.MP4), old)
