@@ -245,6 +245,25 @@ async def test_colours_and_a_language_keep_their_labels(transcode, found_tools, 
     assert made.verdict.checks["audio_language_expected"] == "ger"
 
 
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.H265, Codec.VP9, Codec.AV1])
+@pytest.mark.parametrize(("size", "height"), [("1280x720", 180), ("320x180", 720), ("352x288", 720)])
+async def test_a_picture_without_labels_gets_those_of_its_size(transcode, found_tools, tmp_path, codec, size, height):
+    path = tmp_path / "unlabelled.mkv"
+    argv = (
+        *(found_tools.ffmpeg, "-v", "error", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25:duration=0.2"),
+        *("-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", str(path)),
+    )
+    assert (await run.to_end(Command(name="make", argv=argv))).ok
+    parts = {"codec": codec, "container": Container.MP4, "resolution": Resolution(None, height)}
+    if (size, codec) == ("352x288", Codec.VP9):
+        with pytest.raises(errors.TaskError, match="loses the label of"):
+            await transcode(path, **parts)
+        return
+    made = await transcode(path, **parts)
+    assert made.verdict.problems == []
+    assert made.verdict.checks["colour_matrix"]
+
+
 async def test_frames_keep_their_times(transcode, sources):
     path = sources("vfr.mp4")
     before = times(path)

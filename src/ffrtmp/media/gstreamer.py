@@ -23,6 +23,12 @@ _SAMPLES_PER_BUFFER = audio.GENERATED_RATE // 100
 AUDIO_ENCODERS = {AudioCodec.AAC: ("avenc_aac", "aacparse"), AudioCodec.OPUS: ("opusenc", "opusparse")}
 #: Opus has one layout for each number of channels (RFC 7845), as the masks of Microsoft's WAVEFORMATEXTENSIBLE
 _OPUS_MASKS = {3: "0x7", 4: "0x33", 5: "0x37", 6: "0x3f", 7: "0x70f", 8: "0x63f"}
+#: primaries, transfer, matrix → GStreamer's; what its scaler is not told it takes for what is usual at the new size
+_COLORIMETRY = {
+    ("bt709", "bt709", "bt709"): "bt709",
+    ("smpte170m", "smpte170m", "smpte170m"): "bt601",
+    ("bt470bg", "smpte170m", "bt470bg"): "2:4:16:3",
+}
 _TURNS = {0: None, 90: "clockwise", 180: "rotate-180", 270: "counterclockwise"}
 
 
@@ -64,6 +70,13 @@ def build(
     ]
 
 
+def _named(made: picture.Picture) -> str | None:
+    """GStreamer's name of the colours that an unlabelled picture is labelled with; None: it has none."""
+    said = made.coloured.colour
+    plain = len(made.coloured.filters) == 1 and said.range in ("", "tv")
+    return _COLORIMETRY.get((said.primaries, said.transfer, said.matrix)) if plain else None
+
+
 def _check(spec: Spec, source: Inspection | None, made: picture.Picture) -> None:
     """What FFmpeg would make of an input beside its picture and its sound, and GStreamer cannot. Raises TaskError: an output
     that lacks it is not what was asked."""
@@ -76,9 +89,12 @@ def _check(spec: Spec, source: Inspection | None, made: picture.Picture) -> None
         raise unable("does not encode interlaced pictures as they are")
     if video.colour.hdr is not None:
         raise unable(f"neither keeps nor tone-maps HDR, and the input is {video.colour.hdr}")
-    if made.coloured.filters:
-        raise unable("does not label colours anew, as this change of size or of pixels needs")
-    if (spec.codec, video.colour.matrix) == (Codec.VP9, "bt470bg") or (spec.codec, video.colour.range) == (
+    if made.coloured.filters and _named(made) is None:
+        raise unable("does not label colours anew, as this picture needs")
+    if (spec.codec, made.coloured.colour.matrix) == (Codec.VP9, "bt470bg") or (
+        spec.codec,
+        made.coloured.colour.range,
+    ) == (
         Codec.AV1,
         "pc",
     ):
@@ -158,6 +174,8 @@ class _Pipeline:
         plan, (width, height) = self._picture, self._stream.display_size
         if not plan.filters:
             return []
+        if plan.coloured.filters:
+            caps.append(f"colorimetry={_named(plan)}")
         if self._spec.resolution is None:
             return ["!", "videocrop", f"right={width - plan.width}", f"bottom={height - plan.height}"]
         aspect = self._stream.shown_aspect if self._spec.resolution.width is None else None

@@ -32,7 +32,6 @@ from ffrtmp.domain.spec import (
     Spec,
     Tracks,
 )
-from ffrtmp.domain.units import Resolution
 from ffrtmp.media.inspection import Attachment, AudioStream, Colour, Inspection, SubtitleStream, VideoStream
 from ffrtmp.media.tools import Tools
 
@@ -149,7 +148,7 @@ UNABLE = {
     "deinterlace on": (SOURCE, {"deinterlace": Deinterlace.ON}, "deinterlace on is nothing that GStreamer does"),
     "hdr": (HLG, {}, "tone-maps HDR, and the input is HLG"),
     "hdr, tone-mapped": (HLG, {"hdr": Hdr.TONEMAP}, "tone-maps HDR"),
-    "labels": (SOURCE, {"resolution": Resolution(None, 720)}, "does not label colours anew"),
+    "labels": (with_video(pixel_format="gbrp"), {}, "does not label colours anew"),
     "several tracks": (MANY, {"audio": Audio(tracks=Tracks(pick=Pick.ALL))}, "one audio track, not 2"),
     "named tracks": (MANY, {"audio": Audio(tracks=Tracks(pick=Pick.NAMED, named=[1, 2]))}, "makes one track, not 2"),
     "loudness": (MANY, {"audio": Audio(loudness=Loudness())}, "audio.loudness is not measured"),

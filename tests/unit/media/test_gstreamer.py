@@ -100,7 +100,8 @@ ONE_PASS = {
         None,
         SOURCE,
         "$RUN $READ ! videoscale method=catrom add-borders=false $STEADY"
-        " ! video/x-raw,format=I420,width=640,height=360,pixel-aspect-ratio=1/1 $IN ! av1enc cpu-used=5 end-usage=q"
+        " ! video/x-raw,format=I420,colorimetry=bt709,width=640,height=360,pixel-aspect-ratio=1/1"
+        " $IN ! av1enc cpu-used=5 end-usage=q"
         " min-quantizer=35 max-quantizer=35 keyframe-max-dist=250 ! av1parse $OUT $COPY $MP4",
     ),
     "av1 by SVT, silent": (
@@ -138,7 +139,8 @@ ONE_PASS = {
             video=[changed(VIDEO, rotation=90, width=641, height=361, constant_rate=False)],
         ),
         f"$RUN filesrc location=source ! tsdemux name=in in. ! video/x-h264 ! {QUEUE} ! h264parse ! avdec_h264"
-        " ! videoflip video-direction=auto ! videocrop right=1 bottom=1 ! videoconvert ! video/x-raw,format=I420 $IN"
+        " ! videoflip video-direction=auto ! videocrop right=1 bottom=1 ! videoconvert"
+        " ! video/x-raw,format=I420,colorimetry=bt601 $IN"
         " ! x264enc speed-preset=medium pass=qual quantizer=23 vbv-buf-capacity=0 key-int-max=250 ! h264parse $OUT"
         f" in. ! audio/mpeg ! {QUEUE} ! aacparse ! avdec_aac ! audioconvert ! audioresample ! audio/x-raw,channels=1"
         " ! avenc_aac bitrate=64000 ! aacparse ! queue ! out. $MP4",
@@ -208,8 +210,9 @@ def test_two_passes(codec, parts):
 
 
 def test_limits_and_places():
-    limits = Limits(timeout_seconds=60.0, max_disk_bytes=1000)
+    limits = Limits(timeout_seconds=60.0, max_disk_bytes=1000, max_cpu_percent=150, max_memory_bytes=5000)
     [command] = built(spec(limits=limits))
+    assert (command.limits.cpu_percent, command.limits.memory_bytes) == (150, 5000)
     assert (command.limits.wall_seconds, command.limits.disk_bytes, command.limits.stall_seconds) == (60.0, 1000, 120.0)
     assert command.cwd == Path("/scratch")
     assert command.reads == (Path("/in/in.mp4"),)

@@ -192,6 +192,13 @@ COMBINATION = "unsupported_combination"
     [
         ({"codec": "h264", "input": "a.mp4", "start": 1}, "parameters.start"),
         ({"codec": "h264", "input": "a.mp4", "duration": 1}, "parameters.duration"),
+        ({"codec": "h264", "input": "a.mp4", "deinterlace": "on"}, "parameters.deinterlace"),
+        ({"codec": "h264", "input": "a.mp4", "deinterlace": "field"}, "parameters.deinterlace"),
+        ({"codec": "h264", "input": "a.mp4", "subtitles": ["eng"]}, "parameters.subtitles"),
+        ({"codec": "h264", "input": "a.mp4", "audio": {"tracks": [1, 2]}}, "parameters.audio.tracks"),
+        ({"codec": "h264", "input": "a.mp4", "audio": {"loudness": "r128"}}, "parameters.audio.loudness"),
+        ({"codec": "h264", "metadata": "strip"}, "parameters.metadata"),
+        ({"codec": "h264", "hwaccel": "nvenc"}, "parameters.hwaccel"),
         ({"codec": "h264", "crf": 21.5}, "parameters.crf"),
         ({"codec": "h264", "crf": 51}, "parameters.crf"),
         ({"codec": "vp9", "pixel_format": "yuv422p"}, "parameters.pixel_format"),

@@ -93,6 +93,7 @@ def test_each_requirement_is_checked() -> None:
 
 def test_gstreamer_must_have_been_seen_to_do_it() -> None:
     x264 = node.Encoder(name="x264enc", codec=spec.Codec.H264, engine=spec.Engine.GSTREAMER, works=True)
+    gpu = msgspec.structs.replace(x264, name="nvh264enc", hwaccel=spec.Hwaccel.NVENC)
     mp4 = node.Muxer(
         container=spec.Container.MP4,
         engine=spec.Engine.GSTREAMER,
@@ -102,7 +103,7 @@ def test_gstreamer_must_have_been_seen_to_do_it() -> None:
     offered = msgspec.structs.replace(
         _CAPABLE,
         engines={"ffmpeg": "9.0", "gstreamer": "1.22.0"},
-        encoders=[*_CAPABLE.encoders, x264],
+        encoders=[*_CAPABLE.encoders, x264, gpu],
         muxers=[mp4],
     )
 
@@ -117,6 +118,9 @@ def test_gstreamer_must_have_been_seen_to_do_it() -> None:
     assert unmet(codec=spec.Codec.AV1) == ["it has no working av1 encoder"]
     assert unmet(encoder="libx264") == ["its libx264 encoder does not work or is missing"]
     assert unmet(engine=spec.Engine.AUTO, encoder="x264enc") == []
+    # its elements for hardware are only shown
+    assert unmet(engine=spec.Engine.AUTO, hwaccel=spec.Hwaccel.NVENC) == ["it has no working nvenc encoder for h264"]
+    assert unmet(engine=spec.Engine.AUTO, encoder="nvh264enc")
 
 
 def test_a_reference_agent_takes_only_what_its_protocol_can_say() -> None:
