@@ -13,7 +13,13 @@ import click
 from ffrtmp.cli import base, names, parameters
 from ffrtmp.domain import errors
 
-INPUT, VIDEO, AUDIO, CHECKING, RUNNING = "Input", "Picture", "Audio", "How it is checked", "How it runs"
+INPUT, VIDEO, AUDIO, CHECKING, RUNNING = (
+    "Input",
+    "Picture",
+    "Audio, subtitles, tags",
+    "How it is checked",
+    "How it runs",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,6 +37,10 @@ _URL_FILE = "url"
             "up", "--max-concurrent-jobs", "Jobs at the same time; auto picks by cores.",
             type=parameters.SLOTS, default="auto",
         ),
+        serving.setting(
+            "up", "--presets", "Directory with presets of your own, NAME.toml (may be repeated).",
+            type=click.Path(path_type=Path, exists=True, file_okay=False), multiple=True,
+        ),
         serving.setting("up", "--temporary", "Keep nothing: everything is gone when it stops.", is_flag=True),
         layered.config_option("up"),
     ],
@@ -44,11 +48,17 @@ _URL_FILE = "url"
     notes="It listens on 127.0.0.1 only. The queue and uploads are kept in the user's state folder ($FFRTMP_STATE_DIR). "
     "Ctrl-C stops both programs; running jobs go on from the queue at the next start.",
 )  # fmt: skip
-def command(port: int, media_root: tuple[Path, ...], max_concurrent_jobs: int | str, temporary: bool) -> int:
+def command(
+    port: int,
+    media_root: tuple[Path, ...],
+    max_concurrent_jobs: int | str,
+    presets: tuple[Path, ...],
+    temporary: bool,
+) -> int:
     """Start a master and an agent on this machine."""
     with contextlib.ExitStack() as stack:
         folder = _kept() if not temporary else stack.enter_context(supervise.temporary_folder("ffrtmp-up-"))
-        return asyncio.run(_up(folder, port, media_root or (Path.cwd(),), max_concurrent_jobs))
+        return asyncio.run(_up(folder, port, media_root or (Path.cwd(),), max_concurrent_jobs, presets))
 
 
 def _kept() -> supervise.Folder:
@@ -92,7 +102,9 @@ def free(port: int) -> bool:
     return True
 
 
-async def _up(place: supervise.Folder, port: int, roots: tuple[Path, ...], slots: int | str) -> int:
+async def _up(
+    place: supervise.Folder, port: int, roots: tuple[Path, ...], slots: int | str, presets: tuple[Path, ...]
+) -> int:
     if port and not free(port):
         raise errors.Conflict(f"Port {port} is in use: another master? Choose another with --port, or --port 0.")
     folder, temporary = place.path, place.held is not None
@@ -108,7 +120,8 @@ async def _up(place: supervise.Folder, port: int, roots: tuple[Path, ...], slots
         master = await programs.start(
             "master",
             ["--host", "127.0.0.1", "--port", str(port), "--no-tls", "--db", str(folder / "master.db"),
-             "--metrics-port", str(9090 if free(9090) else 0)],
+             "--metrics-port", str(9090 if free(9090) else 0),
+             *(f"--presets={one.resolve()}" for one in presets)],
         )  # fmt: skip
         url = str(master["url"])
         (folder / _URL_FILE).write_text(f"{url}\n")

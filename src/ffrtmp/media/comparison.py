@@ -14,7 +14,7 @@ from ffrtmp.domain.command import Command, CommandLimits
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.job import Quality
 from ffrtmp.domain.spec import Codec, Container, Input, InputKind, Limits, Metric, Rate, RateMode, Spec
-from ffrtmp.media import audio, picture, timing, whitelist
+from ffrtmp.media import audio, bounds, picture, timing, whitelist
 from ffrtmp.media.arguments import GLOBALS, opt
 from ffrtmp.media.inspection import Inspection, VideoStream
 from ffrtmp.media.timing import Timing
@@ -38,7 +38,6 @@ _LENGTH_TOLERANCE = 0.02
 _LEAST_LENGTH_TOLERANCE_SECONDS = 0.5
 #: the nearest picture in time, not the last one before: containers round times to their own clocks
 _SYNC = "shortest=1:ts_sync_mode=nearest"
-_STOP_GRACE_SECONDS = 0.5
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,13 +212,7 @@ def build(planned: Plan, *, tools: Tools, scratch: Path, limits: Limits, threads
             *beside,
         ),
         cwd=scratch,
-        limits=CommandLimits(
-            wall_seconds=limits.timeout_seconds,
-            stall_seconds=limits.stall_seconds,
-            disk_bytes=limits.max_disk_bytes,
-            watch=(scratch,),
-            stop_grace_seconds=_STOP_GRACE_SECONDS,
-        ),
+        limits=bounds.limits(limits, (scratch,)),
         reads=tuple(one.path for one in sides),
         writes=(scratch,),
     )

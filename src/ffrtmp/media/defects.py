@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from ffrtmp.domain.command import Command, CommandLimits
+from ffrtmp.domain.command import Command
 from ffrtmp.domain.spec import Limits
-from ffrtmp.media import whitelist
+from ffrtmp.media import bounds, whitelist
 from ffrtmp.media.arguments import GLOBALS
 from ffrtmp.media.inspection import Inspection
 from ffrtmp.media.tools import Tools
@@ -31,7 +31,6 @@ _WITHOUT_GRAIN = "scale=w='max(iw/16,4)':h='max(ih/16,4)':flags=area"
 #: filters find the ends of a part within a few frames, encoders soften fades
 _MARGIN_SECONDS = 0.5
 _MOST_SHOWN = 10
-_STOP_GRACE_SECONDS = 0.5
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -94,12 +93,7 @@ def command(part: Part, *, tools: Tools, scratch: Path, limits: Limits, threads:
             *("-filter_complex", ";".join(graph), *maps, "-fps_mode:v", "passthrough", "-f", "null", "-"),
         ),
         cwd=scratch,
-        limits=CommandLimits(
-            wall_seconds=limits.timeout_seconds,
-            stall_seconds=limits.stall_seconds,
-            watch=(scratch,),
-            stop_grace_seconds=_STOP_GRACE_SECONDS,
-        ),
+        limits=bounds.limits(limits, (scratch,)),
         reads=(part.path,),
         writes=(scratch,),
     )

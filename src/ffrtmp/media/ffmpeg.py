@@ -121,7 +121,7 @@ def preparing(
             name=name,
             argv=(tools.ffmpeg, *GLOBALS, *tail),
             cwd=scratch,
-            limits=bounds.limits(spec, (scratch,)),
+            limits=bounds.limits(spec.limits, (scratch,)),
             reads=(input_path,),
             writes=(scratch,),
         )
@@ -140,7 +140,7 @@ def measuring_output(spec: Spec, made: Path, tracks: int, *, tools: Tools) -> li
             name="ffmpeg loudness",
             argv=(tools.ffmpeg, *GLOBALS, *inputs, *_listen(f"0:a:{track}", heard)),
             cwd=made.parent,
-            limits=bounds.limits(spec, ()),
+            limits=bounds.limits(spec.limits, ()),
             reads=(made,),
         )
         for track in range(tracks)
@@ -195,7 +195,7 @@ class _Job:
             argv=(self._tools.ffmpeg, *GLOBALS, *self._device(), *self._inputs(), *tail),
             env=self._encoder.env,
             cwd=self._scratch,
-            limits=bounds.limits(self._spec, (self._scratch, self._output)),
+            limits=bounds.limits(self._spec.limits, (self._scratch, self._output)),
             reads=(self._input,) if self._input else (),
             writes=(self._scratch, self._output.parent),
         )

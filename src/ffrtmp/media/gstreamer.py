@@ -62,7 +62,7 @@ def build(
             # stream that never comes; a file ends by itself, and of a job that is stopped nothing is kept
             argv=(tools.gst_launch, "-q", "-f", *pipeline.description(which)),
             cwd=scratch,
-            limits=bounds.limits(spec, (scratch, output_path)),
+            limits=bounds.limits(spec.limits, (scratch, output_path)),
             reads=(input_path,) if input_path else (),
             writes=(scratch, output_path.parent),
         )
