@@ -38,10 +38,11 @@ def slow_wish(plan: Plan, number: int) -> Wish:
     """A job that is still running when a lease which nobody renews is over and another agent has it."""
     seconds = SLOW_LEASES * plan.layout.lease_seconds
     parameters = {**slow.clip(seconds), "codec": "h264", "preset": "ultrafast", "audio": "none"}
+    # that engine is the slow one; by itself a live job goes to GStreamer where an agent has it
     output = f"slow{number:03d}.mp4"
     return Wish(
         key=f"slow-{plan.seed}-{number}",
-        body={"parameters": {**parameters, "output": output}, "queue": "live", "priority": "high"},
+        body={"parameters": {**parameters, "output": output}, "queue": "live", "priority": "high", "engine": "ffmpeg"},
         output=output,
     )
 
