@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import uvloop
 
@@ -142,6 +143,21 @@ async def test_stopping_an_ended_child_keeps_its_outcome():
 async def test_the_wall_limit():
     outcome = await run.to_end(command(*FOREVER, wall_seconds=0.05))
     assert (outcome.ended, outcome.ok) == (run.Ended.TIMED_OUT, False)
+
+
+async def test_one_that_says_that_it_failed_and_stays_is_ended(monkeypatch):
+    monkeypatch.setattr(run, "_LAST_SECONDS", 0.05)
+    says = "printf 'ERROR: fr' >&2; read -r line; printf 'om element\n' >&2; exec sleep 1000"
+    child, _ = await first_line(
+        msgspec.structs.replace(shell(f"echo ready; {says} < /dev/null"), last_words="ERROR: from")
+    )
+    outcome = await child.wait()
+    assert (outcome.ended, outcome.ok, outcome.log) == (run.Ended.FAILED, False, "ERROR: from element\n")
+
+
+async def test_one_that_says_that_it_failed_and_ends_has_its_own_exit_code():
+    outcome = await run.to_end(msgspec.structs.replace(shell("echo ERROR: from; exit 3"), last_words="ERROR: from"))
+    assert (outcome.ended, outcome.exit_code) == (run.Ended.EXITED, 3)
 
 
 async def test_the_stall_limit_waits_for_progress():

@@ -29,3 +29,6 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
     network: bool = False
+    last_words: str = (
+        ""  #: one whose log has this has failed, and is ended if it does not end by itself; "": it always does
+    )

@@ -6,6 +6,8 @@ import re
 from ffrtmp.domain.errors import Code, Failure
 
 _LINES = 4
+#: once gst-launch says this it has failed; setting its pipeline to rest now and then never ends (GStreamer 1.22)
+GSTREAMER_FAILED = "ERROR: from element "
 #: first match counts: from what is surely the cause to what may be
 _SIGNS: tuple[tuple[re.Pattern[str], Code], ...] = tuple(
     (re.compile(pattern), code)
@@ -44,8 +46,11 @@ def from_exit(exit_code: int | None, signal: int | None, log: str, name: str = "
     """For an engine that ended by itself and did not succeed."""
     if signal is not None:
         return Failure(code=Code.ENGINE_CRASHED, message=f"{name} was killed by signal {signal}{_tail(log)}")
-    code = next((code for pattern, code in _SIGNS if pattern.search(log)), Code.ENGINE_FAILED)
-    return Failure(code=code, message=f"{name} ended with exit code {exit_code}{_tail(log)}")
+    return Failure(code=_code(log), message=f"{name} ended with exit code {exit_code}{_tail(log)}")
+
+
+def _code(log: str) -> Code:
+    return next((code for pattern, code in _SIGNS if pattern.search(log)), Code.ENGINE_FAILED)
 
 
 def from_outcome(
@@ -72,6 +77,8 @@ def from_outcome(
             if memory_limit_bytes is not None and _NO_MEMORY.search(log):
                 return _memory_limit(name, after, memory_limit_bytes, peak_memory_bytes)
             return from_exit(exit_code, signal, log, name)
+        case "failed":
+            return Failure(code=_code(log), message=f"{name} failed and was ended{after}{_tail(log)}")
         case "timed_out":
             return Failure(code=Code.TIMED_OUT, message=f"{name} was ended{after}: its time limit")
         case "stalled":

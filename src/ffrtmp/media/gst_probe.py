@@ -7,7 +7,7 @@ import msgspec
 from ffrtmp.domain import node, spec
 from ffrtmp.domain.command import Command, CommandLimits
 from ffrtmp.domain.spec import AudioCodec, Codec, Container, Engine, Hwaccel
-from ffrtmp.media import gst_encoders, gstreamer
+from ffrtmp.media import failures, gst_encoders, gstreamer
 from ffrtmp.media.probe import Ended, reason
 from ffrtmp.media.tools import Tools
 
@@ -104,6 +104,7 @@ def _command(tools: Tools, what: str, pipeline: list[str]) -> Command:
         name=f"probe {what}",
         argv=(tools.gst_launch, "-q", "-f", *pipeline),
         limits=CommandLimits(wall_seconds=_WALL_SECONDS),
+        last_words=failures.GSTREAMER_FAILED,
     )
 
 

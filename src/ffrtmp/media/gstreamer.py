@@ -9,7 +9,18 @@ from pathlib import Path
 from ffrtmp.domain import gstreamer as limits
 from ffrtmp.domain.command import Command
 from ffrtmp.domain.spec import AudioCodec, Codec, Container, InputKind, RateMode, Spec
-from ffrtmp.media import audio, bounds, extras, gst_encoders, gst_sources, interlace, picture, subtitles, timing
+from ffrtmp.media import (
+    audio,
+    bounds,
+    extras,
+    failures,
+    gst_encoders,
+    gst_sources,
+    interlace,
+    picture,
+    subtitles,
+    timing,
+)
 from ffrtmp.media.gst_sources import unable
 from ffrtmp.media.inspection import Inspection
 from ffrtmp.media.tools import Tools
@@ -65,6 +76,7 @@ def build(
             limits=bounds.limits(spec.limits, (scratch, output_path)),
             reads=(input_path,) if input_path else (),
             writes=(scratch, output_path.parent),
+            last_words=failures.GSTREAMER_FAILED,
         )
         for which in passes
     ]

@@ -12,6 +12,7 @@ class Ended(enum.StrEnum):
     DISK_LIMIT = "disk_limit"
     DISK_FULL = "disk_full"
     MEMORY_LIMIT = "memory_limit"
+    FAILED = "failed"  # its last words said so, and it stayed
     STOPPED = "stopped"  # we were asked to
 
 
@@ -23,6 +24,7 @@ class Clocks:
         self._stall = stall_seconds
         self._started = now
         self._alive = now
+        self._doomed: float | None = None
         self._paused_at: float | None = None
 
     @property
@@ -32,6 +34,11 @@ class Clocks:
     def alive(self, now: float) -> None:
         self._alive = now
 
+    def doom(self, now: float, seconds: float) -> None:
+        """It has failed and is about to end."""
+        if self._doomed is None:
+            self._doomed = now + seconds
+
     def pause(self, now: float) -> None:
         if self._paused_at is None:
             self._paused_at = now
@@ -40,6 +47,7 @@ class Clocks:
         if self._paused_at is not None:
             slept = now - self._paused_at
             self._started += slept
+            self._doomed = None if self._doomed is None else self._doomed + slept
             # progress that was read while paused must not give more than a full stall limit from now on
             self._alive = min(self._alive + slept, now)
             self._paused_at = None
@@ -54,11 +62,15 @@ class Clocks:
         ends = [self._started + self._wall] if self._wall is not None else []
         if self._stall is not None:
             ends.append(self._alive + self._stall)
+        if self._doomed is not None:
+            ends.append(self._doomed)
         return min(ends, default=None)
 
     def breach(self, now: float) -> Ended | None:
         if self.paused:
             return None
+        if self._doomed is not None and now >= self._doomed:
+            return Ended.FAILED
         if self._wall is not None and now - self._started >= self._wall:
             return Ended.TIMED_OUT
         if self._stall is not None and now - self._alive >= self._stall:

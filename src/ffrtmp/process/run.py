@@ -20,6 +20,8 @@ __all__ = ["OFF", "Child", "Ended", "Outcome", "Sandbox", "start", "to_end"]
 
 #: seconds between two looks at disk use and memory
 POLL_SECONDS = 1.0
+#: from its last words to its end by itself
+_LAST_SECONDS = 5.0
 #: how long a pipe that somebody else still holds open is read after the child's end
 _DRAIN_SECONDS = 2.0
 
@@ -62,6 +64,8 @@ class Child:
         limits = command.limits
         self._clocks = Clocks(self._loop.time(), wall_seconds=limits.wall_seconds, stall_seconds=limits.stall_seconds)
         self._ring = Ring()
+        self._words = command.last_words.encode()
+        self._heard = b""  # the end of its log, as long as its last words
         self._lines = LinesPipe(on_line, on_fault=lambda: self._end(Ended.STOPPED)) if on_line else None
         self._peak_rss = 0
         self._wake = asyncio.Event()  # look at the clocks again
@@ -180,13 +184,21 @@ class Child:
             await asyncio.wait({self._exit})
 
     async def _open_pipes(self) -> _Pipes:
-        process, log = self._process, BytesPipe(self._ring.feed)
+        process, log = self._process, BytesPipe(self._hear)
         if self._lines is None:
             return [(log, await read_pipe(process.stdout, log))]
         return [
             (log, await read_pipe(process.stderr, log)),
             (self._lines, await read_pipe(process.stdout, self._lines)),
         ]
+
+    def _hear(self, data: bytes) -> None:
+        self._ring.feed(data)
+        if self._words:
+            if self._words in (heard := self._heard + data):
+                self._clocks.doom(self._loop.time(), _LAST_SECONDS)
+                self._wake.set()
+            self._heard = heard[-len(self._words) :]
 
     async def _drain(self, pipes: _Pipes) -> None:
         """Read what is left. A process that left the group may hold a pipe open for ever."""

@@ -100,6 +100,12 @@ def test_the_memory_limit_is_told_with_what_was_used():
     )
 
 
+def test_an_engine_that_said_its_error_and_stayed_has_that_errors_code():
+    failure = outcome("failed", log=GST_TEXT)
+    assert failure.code is Code.INPUT_INVALID
+    assert "failed and was ended after 12.3 s: " in failure.message
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -30,6 +30,17 @@ def test_the_nearer_limit_is_the_deadline_and_the_wall_limit_is_told_first():
     assert clocks.breach(20.0) is Ended.TIMED_OUT
 
 
+def test_what_is_doomed_has_a_time_to_end_that_no_second_word_makes_longer():
+    clocks = Clocks(0.0, wall_seconds=10.0, stall_seconds=3.0)
+    clocks.doom(1.0, 1.5)
+    clocks.doom(2.0, 1.5)
+    assert clocks.deadline() == 2.5
+    clocks.pause(2.0)
+    clocks.resume(3.0)
+    assert clocks.breach(3.4) is None
+    assert clocks.breach(3.5) is Ended.FAILED
+
+
 def test_clocks_stand_still_while_paused():
     clocks = Clocks(0.0, wall_seconds=10.0, stall_seconds=4.0)
     clocks.alive(2.0)
