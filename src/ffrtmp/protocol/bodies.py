@@ -64,11 +64,14 @@ Resolution = Annotated[units.Resolution, *_parsed(units.resolution, "1280x720", 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_no_control_characters)]
 Label = Annotated[str, StringConstraints(max_length=256), AfterValidator(_no_control_characters)]
 AudioTracks = Annotated[
-    spec.Tracks, *_parsed(picks.parser(spec.Pick.AUTO, spec.Pick.ALL, auto="default"), "default", "all", "eng,2")
+    spec.Tracks,
+    BeforeValidator(picks.parser(spec.Pick.AUTO, spec.Pick.ALL, auto="default")),
+    pydantic.WithJsonSchema(picks.schema("default", "all", [1, "eng"])),
 ]
 SubtitleTracks = Annotated[
     spec.Tracks,
-    *_parsed(picks.parser(spec.Pick.AUTO, spec.Pick.ALL, spec.Pick.NONE), "auto", "none", "all", "eng,2"),
+    BeforeValidator(picks.parser(spec.Pick.AUTO, spec.Pick.ALL, spec.Pick.NONE)),
+    pydantic.WithJsonSchema(picks.schema("auto", "all", "none", [1, "eng"])),
 ]
 Codec = Annotated[spec.Codec, BeforeValidator(_codec)]
 
@@ -106,7 +109,7 @@ class AudioBody(Body):
     codec: spec.AudioCodec = spec.AudioCodec.AUTO
     bitrate: Bitrate | None = None
     channels: Annotated[int, Field(ge=1, le=8)] | None = None
-    tracks: AudioTracks = spec.Tracks()
+    tracks: AudioTracks = Field(default_factory=spec.Tracks)
     loudness: Annotated[LoudnessBody, BeforeValidator(_loudness)] | None = None
 
 
@@ -196,7 +199,7 @@ class ParametersBody(Body):
     hdr: Annotated[spec.Hdr, BeforeValidator(_lower)] = spec.Hdr.AUTO
     measure: MeasureBody | None = None
     audio: Annotated[AudioBody, BeforeValidator(_audio)] | None = None
-    subtitles: SubtitleTracks = spec.Tracks()
+    subtitles: SubtitleTracks = Field(default_factory=spec.Tracks)
     metadata: Annotated[Literal["keep", "strip"], BeforeValidator(_lower)] = "keep"
     thumbnails: Any = None
     ladder: Any = None
@@ -218,7 +221,7 @@ class SubmitBody(Body):
     engine: Annotated[spec.Engine, BeforeValidator(_lower)] = spec.Engine.AUTO
     queue: Annotated[spec.Queue, BeforeValidator(_lower)] = spec.Queue.DEFAULT
     priority: Annotated[spec.Priority, BeforeValidator(_lower)] = spec.Priority.MEDIUM
-    parameters: ParametersBody = ParametersBody()
+    parameters: ParametersBody = Field(default_factory=ParametersBody)
     max_retries: Annotated[int, Field(ge=0, le=100)] | None = None
 
 

@@ -2,11 +2,20 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from ffrtmp.domain.spec import Pick, Tracks
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
+_LONGEST_TEXT = 256
 _MOST = 32
+
+
+def schema(default: str, *examples: object) -> dict[str, Any]:
+    """JSON Schema of what `parser` reads."""
+    names = {"type": "array", "minItems": 1, "maxItems": _MOST, "items": {"type": ["integer", "string"]}}
+    either = [{"type": "string", "maxLength": _LONGEST_TEXT}, names]
+    return {"anyOf": either, "default": default, "examples": [default, *examples]}
 
 
 def parser(*words: Pick, auto: str = "auto") -> Callable[[object], Tracks]:
@@ -16,7 +25,7 @@ def parser(*words: Pick, auto: str = "auto") -> Callable[[object], Tracks]:
     def parse(value: object) -> Tracks:
         if isinstance(value, Tracks):
             return value
-        if isinstance(value, str):
+        if isinstance(value, str) and len(value) <= _LONGEST_TEXT:
             value = value.strip().lower()
             if value in known:
                 return Tracks(pick=known[value])
