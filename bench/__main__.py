@@ -6,7 +6,7 @@
 import asyncio
 import sys
 
-from bench import api, dispatch, hints, masters, overhead, recovery, report, scale, snapshot, store, waiting
+from bench import api, dispatch, hints, ladder, masters, overhead, recovery, report, scale, snapshot, store, waiting
 
 SECTIONS = {
     "store": store.run,
@@ -19,6 +19,7 @@ SECTIONS = {
     "masters": masters.run,
     "hints": hints.run,
     "waiting": waiting.run,
+    "ladder": ladder.run,
 }
 
 

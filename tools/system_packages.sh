@@ -5,8 +5,9 @@ case "${1:-}" in
   # the completion test runs a real bash with its completion package; strace records what the crash tests cut short;
   # systemd checks the units of docs/operations.md, and that it leaves our temporary folders alone
   # GStreamer is the second engine: its tools, and the plugins with the encoders of all codecs
+  # chromium plays packages
   test) wanted=(bash-completion strace systemd gstreamer1.0-tools gstreamer1.0-libav
-    gstreamer1.0-plugins-{base,good,bad,ugly}) ;;
+    gstreamer1.0-plugins-{base,good,bad,ugly} chromium) ;;
   *) echo "usage: $0 test" >&2; exit 2 ;;
 esac
 missing=()

@@ -304,3 +304,34 @@ def test_jobs_are_listed_by_tag_and_node(farm):
     told = farm.run("jobs", "list", "--node", "nobody")
     assert told.code == 5
     assert "There is no node nobody." in told.err
+
+
+@pytest.mark.parametrize("way", ["--upload", "--no-upload"])
+def test_a_package_comes_as_a_directory(farm, way):
+    folder = f"show{way}"
+    package = ("--output-mode", "hls", "--ladder", "180p,90p:100k", "--segment-seconds", "1", "--preset", "ultrafast")
+    told = farm.run("transcode", "clip.mp4", f"{folder}/", *package, "--thumbnails", "2", way, "--output", "json")
+    assert told.code == 0, told.err
+    [made] = told.json["files"]
+    listed = sorted(one["name"] for one in made["job"]["result"]["outputs"])
+    assert sorted(os.listdir(farm.files / folder)) == listed
+    assert {"master.m3u8", "manifest.mpd", "180p.m3u8", "90p-iframes.m3u8", "audio.m3u8", "thumbs.vtt"} <= set(listed)
+    assert not [name for name in farm.names() if name.startswith(".")]
+    number = str(made["job"]["sequence_number"])
+    explained = farm.run("jobs", "explain", number).out
+    assert "rung 180p: 320x180" in explained
+    page = farm.run("jobs", "status", number).out
+    assert "180p.frames" in page
+    again = farm.run("transcode", "clip.mp4", folder, *package, way)
+    assert again.code != 0
+    assert "exists" in again.err
+    if way == "--upload":
+        told = farm.run("jobs", "download", number, "--to", "fetched")
+        assert told.code == 0, told.err
+        assert sorted(os.listdir(farm.files / "fetched")) == listed
+
+
+def test_a_package_under_a_files_name_is_refused(farm):
+    told = farm.run("transcode", "clip.mp4", "show.m3u8", "--output-mode", "hls")
+    assert told.code == 2
+    assert "give a directory (show/)" in told.err

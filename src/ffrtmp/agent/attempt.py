@@ -61,6 +61,13 @@ class Attempt:
         assert isinstance(self.work, Spec)
         return self.work
 
+    @property
+    def threads(self) -> int | None:
+        """Of an engine: more than its CPU limit has room for would only wait for each other. None: its own choice."""
+        percent = self.work.limits.max_cpu_percent
+        most = None if percent is None else -(-percent // 100)
+        return min((count for count in (most, self.kit.threads) if count is not None), default=None)
+
     # what the session asks for
 
     def kill(self, *, now: bool) -> None:

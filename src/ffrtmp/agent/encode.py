@@ -1,14 +1,12 @@
 """A task of kind `encode`: input → commands → verification → publication."""
 
 import asyncio
-from pathlib import Path
 
-from ffrtmp.agent import engines, source, verification, ways
+from ffrtmp.agent import engines, ladder, source, verification, ways
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.agent.publication import Publication
-from ffrtmp.agent.running import run_all
-from ffrtmp.domain.errors import Code, TaskError
+from ffrtmp.agent.running import check_size, run_all
 from ffrtmp.domain.job import Result
 from ffrtmp.media import verify
 from ffrtmp.media.choice import Choice
@@ -29,16 +27,16 @@ async def encode(attempt: Attempt) -> Result:
     if path is not None:
         found = await source.inspect(attempt, path, start=attempt.spec.start, duration=attempt.spec.duration)
     inspection = None if found is None else found.inspection
+    if attempt.spec.many:
+        return await ladder.encode(attempt, scratch, found, publication)
     expectation = verify.expect(attempt.spec, inspection)
     for note in expectation.notes:
         attempt.log.note(note)
     attempt.note_made(decisions=expectation.notes)
-    if (adoptable := await publication.made_before()) is not None:
+    if output is not None and (adoptable := await publication.made_before()) is not None:
         attempt.log.note(f"{output} was published by an earlier attempt of this task; it is not encoded again")
         attempt.tell(m.TaskStarted(attempt.id))
-        await verification.judge(
-            attempt, adoptable.copy or Path(adoptable.file.path or ""), expectation, found, scratch
-        )
+        await verification.judge(attempt, adoptable.copy or output, expectation, found, scratch)
         return await publication.adopt(adoptable)
     chosen = engines.choose(attempt.spec, inspection, kit)
     attempt.note_made(engine=chosen.engine, engine_reason=chosen.reason)
@@ -55,7 +53,7 @@ async def encode(attempt: Attempt) -> Result:
             input=path,
             output=made,
             scratch=scratch,
-            threads=threads(attempt),
+            threads=attempt.threads,
         ),
     )
     await run.prepare()
@@ -64,25 +62,10 @@ async def encode(attempt: Attempt) -> Result:
         commands = run.commands(choice)
         async with ways.session(attempt, choice):
             await run_all(attempt, commands, run.progress(len(commands)))
-        await _check_size(attempt, made)
+        check_size(attempt, (await in_thread(made.stat)).st_size)
         if found is not None:
             await found.check_unchanged()
         return await verification.verified(attempt, made, expectation, found, scratch, run.measured)
 
     sha256 = await ways.first_that_works(attempt, await run.ways(), one_way)
     return await publication.publish(made, sha256)
-
-
-def threads(attempt: Attempt) -> int | None:
-    """Of the engine: more than its CPU limit has room for would only wait for each other. None: its own choice."""
-    percent = attempt.spec.limits.max_cpu_percent
-    most = None if percent is None else -(-percent // 100)
-    return min((count for count in (most, attempt.kit.threads) if count is not None), default=None)
-
-
-async def _check_size(attempt: Attempt, made: Path) -> None:
-    """What the watch over the encode can miss: it looks at the disk once a second."""
-    most = attempt.spec.limits.max_disk_bytes
-    size = (await in_thread(made.stat)).st_size
-    if most is not None and size > most:
-        raise TaskError(Code.DISK_LIMIT, f"The output has {size} bytes, more than the job's {most}")

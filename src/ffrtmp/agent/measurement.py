@@ -1,7 +1,6 @@
 """A task of kind `measure`: two videos → scores, and a report with them."""
 
 import asyncio
-from pathlib import Path
 
 from ffrtmp.agent import messages as m
 from ffrtmp.agent import source
@@ -23,10 +22,11 @@ async def measure(attempt: Attempt, asked: Measurement) -> Result:
     attempt.note_made(engine=Engine.FFMPEG, engine_reason="only ffmpeg measures")
     scratch = await asyncio.to_thread(kit.work.scratch, attempt.id)
     publication = await Publication.resolve(attempt)
-    if (adoptable := await publication.made_before()) is not None:
-        attempt.log.note(f"{publication.output} was published by an earlier attempt of this task")
+    place = publication.output
+    if place is not None and (adoptable := await publication.made_before()) is not None:
+        attempt.log.note(f"{place} was published by an earlier attempt of this task")
         attempt.tell(m.TaskStarted(attempt.id))
-        attempt.note_made(quality=await in_thread(scores.read, adoptable.copy or Path(adoptable.file.path or "")))
+        attempt.note_made(quality=await in_thread(scores.read, adoptable.copy or place))
         return await publication.adopt(adoptable)
     path = await source.fetch(attempt, asked.input, scratch / "input")
     reference_path = await source.fetch(attempt, asked.reference, scratch / "reference")

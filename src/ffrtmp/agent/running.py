@@ -6,7 +6,7 @@ import msgspec
 
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.domain.command import Command
-from ffrtmp.domain.errors import TaskError
+from ffrtmp.domain.errors import Code, TaskError
 from ffrtmp.media import failures
 from ffrtmp.media.progress import FfmpegProgress, Reader, SignsOfLife
 from ffrtmp.process import run
@@ -68,3 +68,10 @@ def _check(outcome: run.Outcome, command: Command) -> None:
     )
     if failure is not None:
         raise TaskError(failure.code, failure.message, retriable=failure.retriable)
+
+
+def check_size(attempt: Attempt, size: int) -> None:
+    """What the watch over the encode can miss: it looks at the disk once a second. Raises TaskError(disk_limit)."""
+    most = attempt.spec.limits.max_disk_bytes
+    if most is not None and size > most:
+        raise TaskError(Code.DISK_LIMIT, f"The output has {size} bytes, more than the job's {most}")

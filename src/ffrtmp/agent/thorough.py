@@ -10,7 +10,7 @@ from ffrtmp.agent.settings import cores
 from ffrtmp.agent.source import Source
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.job import Quality, Verdict
-from ffrtmp.domain.spec import Metric, VerifyLevel
+from ffrtmp.domain.spec import Metric, Spec, VerifyLevel
 from ffrtmp.media import audio, comparison, defects, scores, timing, verify
 from ffrtmp.media.inspection import Inspection
 from ffrtmp.media.progress import FfmpegProgress
@@ -21,6 +21,13 @@ _PHASE = "verify"
 _END_TOLERANCE_SECONDS = 0.25
 
 
+class Apart(msgspec.Struct, frozen=True, kw_only=True):
+    """The sound of a picture, where it has a file of its own."""
+
+    path: Path
+    silence: float  #: seconds of it that were put before it
+
+
 async def examined(
     attempt: Attempt,
     made: Path,
@@ -29,8 +36,11 @@ async def examined(
     expectation: verify.Expectation,
     verdict: Verdict,
     scratch: Path,
+    spec: Spec,
+    apart: Apart | None = None,
 ) -> tuple[Verdict, Code]:
-    """The verdict with what the job's level adds, and the code of its failure. `found`: the inspection of the output."""
+    """The verdict with what the job's level adds, and the code of its failure. `found`: the inspection of the output; `spec`:
+    what of the job made it."""
     level = attempt.spec.verify
     if level not in (VerifyLevel.FULL, VerifyLevel.QUALITY) or not verdict.passed:
         return verdict, Code.OUTPUT_INVALID
@@ -40,11 +50,17 @@ async def examined(
     problems += wrong
     looked = await _defects(attempt, _of_output(made, found), scratch, source=False)
     of_input = None if source is None else await _defects(attempt, _of_input(attempt, source), scratch, source=True)
+    if apart is not None:
+        heard = await _defects(attempt, _of_sound(apart, expectation), scratch, source=False)
+        looked = defects.joined(looked, heard)
+        of_input = None if of_input is None else defects.after_silence(of_input, apart.silence)
     checks |= defects.checks(looked, of_input)
     problems += defects.problems(looked, of_input)
     code = Code.OUTPUT_INVALID
     if level is VerifyLevel.QUALITY and source is not None and not problems:
-        quality = await _quality(attempt, made, found, source, scratch)
+        # the input's times count from the first of all its streams that the job reads
+        encoded = msgspec.structs.replace(spec, audio=attempt.spec.audio)
+        quality = await _quality(attempt, made, found, source, scratch, encoded)
         floor, mean = attempt.spec.vmaf_min or 0.0, quality.scores[Metric.VMAF.value].mean or 0.0
         attempt.note_made(quality=quality)
         checks |= {"vmaf": round(mean, 2), "vmaf_min": floor, "vmaf_frames": quality.frames}
@@ -68,6 +84,10 @@ def _of_output(made: Path, found: Inspection) -> defects.Part:
     return defects.Part(
         path=made, video=video.index, audio=heard.index if heard else None, seconds=video.duration_seconds
     )
+
+
+def _of_sound(apart: Apart, expected: verify.Expectation) -> defects.Part:
+    return defects.Part(path=apart.path, video=None, audio=0, seconds=expected.video_seconds)
 
 
 def _of_input(attempt: Attempt, source: Source) -> defects.Part:
@@ -97,11 +117,13 @@ async def _defects(attempt: Attempt, part: defects.Part, scratch: Path, *, sourc
     return await in_thread(defects.read, scratch, part.seconds)
 
 
-async def _quality(attempt: Attempt, made: Path, found: Inspection, source: Source, scratch: Path) -> Quality:
+async def _quality(
+    attempt: Attempt, made: Path, found: Inspection, source: Source, scratch: Path, spec: Spec
+) -> Quality:
     """Against the pictures that the encoder was given."""
     plan = comparison.plan(
         comparison.side(made, found),
-        comparison.encoded(source.path, source.inspection, attempt.spec),
+        comparison.encoded(source.path, source.inspection, spec),
         [Metric.VMAF],
         attempt.spec.vmaf_every,
     )

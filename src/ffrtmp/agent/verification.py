@@ -11,7 +11,7 @@ from ffrtmp.agent import loudness, thorough
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.agent.source import INSPECT_SECONDS, Source, describe
 from ffrtmp.domain.errors import Code, TaskError
-from ffrtmp.domain.spec import VerifyLevel
+from ffrtmp.domain.spec import Spec, VerifyLevel
 from ffrtmp.media import ffmpeg, verify
 from ffrtmp.media.loudness import Measured, told
 from ffrtmp.runtime.threads import ended, in_thread
@@ -19,6 +19,14 @@ from ffrtmp.transfer import local
 
 _UNREADABLE = frozenset({Code.INPUT_MISSING, Code.INPUT_INVALID, Code.INPUT_TRUNCATED, Code.NO_VIDEO_STREAM})
 _SLOWEST_DECODE = 4.0  #: times as long as the encode took, or as the video lasts
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several files that a job makes."""
+
+    spec: Spec  #: what of the job made it
+    examined: bool  #: whether the job's level adds something to `standard` for it
+    apart: thorough.Apart | None = None
 
 
 async def verified(
@@ -47,8 +55,12 @@ async def judge(
     source: Source | None,
     scratch: Path,
     loudness_before: Sequence[Measured] = (),
+    *,
+    part: Part | None = None,
 ) -> None:
-    """`source`: what it was made from; None: it was generated. Raises TaskError: output_invalid, quality_too_low."""
+    """`source`: what it was made from; None: it was generated. `part` None: it is all that the job makes.
+    Raises TaskError: output_invalid, quality_too_low."""
+    part = part or Part(spec=attempt.spec, examined=True)
     if attempt.spec.verify is VerifyLevel.NONE:
         return
     began = time.monotonic()
@@ -68,8 +80,11 @@ async def judge(
             raise TaskError(Code.OUTPUT_INVALID, f"The output cannot be read: {error.failure.message}") from error
         raise
     pairs = await _loudness(attempt, made, loudness_before)
-    verdict = verify.judge(expectation, attempt.spec, found, pairs)
-    verdict, code = await thorough.examined(attempt, made, found, source, expectation, verdict, scratch)
+    verdict, code = verify.judge(expectation, part.spec, found, pairs), Code.OUTPUT_INVALID
+    if part.examined:
+        verdict, code = await thorough.examined(
+            attempt, made, found, source, expectation, verdict, scratch, part.spec, part.apart
+        )
     verdict = msgspec.structs.replace(verdict, seconds=round(time.monotonic() - began, 4))
     attempt.metrics["verify_cpu_seconds"] = round(found.cpu_seconds, 4)
     video = found.main_video

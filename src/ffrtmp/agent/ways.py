@@ -3,6 +3,7 @@ next can mend is followed by it, within the same attempt."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.domain.errors import Code, Failure, TaskError
@@ -19,6 +20,9 @@ _MENDABLE = frozenset(
 _MENDABLE_BY_DECODING = frozenset({Code.INPUT_INVALID, Code.INPUT_TRUNCATED})
 
 
+T = TypeVar("T")
+
+
 async def of_ffmpeg(attempt: Attempt, source: Inspection | None) -> list[choice.Choice]:
     """Best first. Waits for a GPU where only one will do. Raises TaskError(encoder_unavailable)."""
     kit, gpus = attempt.kit, attempt.kit.gpus
@@ -30,8 +34,8 @@ async def of_ffmpeg(attempt: Attempt, source: Inspection | None) -> list[choice.
 
 
 async def first_that_works(
-    attempt: Attempt, candidates: Sequence[choice.Choice], encode: Callable[[choice.Choice], Awaitable[str]]
-) -> str:
+    attempt: Attempt, candidates: Sequence[choice.Choice], encode: Callable[[choice.Choice], Awaitable[T]]
+) -> T:
     """What `encode` answers. Raises TaskError: what the last way failed at, or what cannot be mended."""
     for one in candidates[:-1]:
         try:
@@ -58,7 +62,7 @@ def _needs_hardware(attempt: Attempt) -> bool:
     return attempt.spec.requires.hwaccel is not None or family_of(attempt.spec.requires.encoder or "") is not None
 
 
-async def _try(attempt: Attempt, one: choice.Choice, encode: Callable[[choice.Choice], Awaitable[str]]) -> str:
+async def _try(attempt: Attempt, one: choice.Choice, encode: Callable[[choice.Choice], Awaitable[T]]) -> T:
     attempt.log.note(f"encoder: {one.name} ({one.why})")
     device = one.use.device if one.use is not None else ""
     attempt.note_made(encoder=one.encoder.name, encoder_reason=one.why, device=device)

@@ -110,7 +110,7 @@ class WorkDir:
         removed = None
         if local.is_stage_of(stage, note.name):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                stage.unlink()
+                local.remove(stage)
                 removed = stage
         note.unlink()
         return removed

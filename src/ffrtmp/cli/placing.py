@@ -56,15 +56,22 @@ def _inside(path: Path, root: str) -> bool:
 
 
 def destinations(
-    inputs: Sequence[Path], out: str, *, container: str | None, codec: str | None
+    inputs: Sequence[Path], out: str, *, container: str | None, codec: str | None, many: bool = False
 ) -> list[tuple[Path, Path]]:
     """(input, output) pairs. Raises ValueError with a sentence.
 
-    `out` is a directory when it is one, ends in a slash, or several inputs go there and it is not named like a video; then
+    `many`: each input becomes a directory of files: `out`, or for several inputs one in it under each input's name.
+    Else `out` is a directory when it is one, ends in a slash, or several inputs go there and it is not named like a video; then
     each output has its input's name and the extension of the container.
     """
     target = Path(out)
-    if target.is_dir() or out.endswith("/") or len(inputs) > 1:
+    if many:
+        if target.suffix.lower() in (*spec.EXTENSIONS, ".m3u8", ".mpd"):
+            raise ValueError(
+                f"OUT is {out}, a file's name, and several files come out; give a directory ({target.stem}/)"
+            )
+        pairs = [(inputs[0], target)] if len(inputs) == 1 else [(path, target / path.stem) for path in inputs]
+    elif target.is_dir() or out.endswith("/") or len(inputs) > 1:
         if target.exists() and not target.is_dir():
             raise ValueError(f"{out} is a file, and several inputs go to a directory; was it left out after {out}?")
         if not target.exists() and not out.endswith("/") and target.suffix.lower() in spec.EXTENSIONS:

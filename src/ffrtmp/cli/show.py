@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 #: with the speeds beside it, 80 columns wide
 _BAR = 20
 
+#: told one by one to somebody who waited; a package may have hundreds
+_MOST_FILES = 8
+
 
 def jobs_table(out: output.Output, jobs: Sequence["JobView"]) -> None:
     """A line for each job."""
@@ -94,9 +97,15 @@ def outcome(out: output.Output, job: "JobView") -> None:
     if job.failure and job.state != "canceled":
         out.say(f"{text.name(job)}: {job.failure.message}\n  {job.failure.advice}")
         _log_and_again(out, job, say=True)
-    for made in job.result.outputs if job.result else ():
+    files = job.result.outputs if job.result else []
+    for made in files[:_MOST_FILES]:
         where = _where(out, job, made.path, job.node_name)
         out.say(f"{text.name(job)}: {made.name}, {units.human_bytes(made.size_bytes)}: {where}")
+    if rest := files[_MOST_FILES:]:
+        size = units.human_bytes(sum(made.size_bytes for made in rest))
+        out.say(
+            f"{text.name(job)}: and {len(rest)} more, {size}; all: ffrtmp jobs status {job.sequence_number}{out.options}"
+        )
 
 
 def _log_and_again(out: output.Output, job: "JobView", *, say: bool = False) -> None:

@@ -79,6 +79,13 @@ FIELDS: tuple[Field, ...] = (
           _choice("auto", "keep", "tonemap")),
     Field("--fps", "fps", "Frame rate: 30, 29.97, 30000/1001.", VIDEO),
     Field("--gop-seconds", "gop_seconds", "Longest time between keyframes.", VIDEO, click.FLOAT),
+    Field("--ladder", "ladder", "Several sizes in one go: auto, or 1080p,720p:3M,360p. OUT is a directory.", VIDEO),
+    Field("--output-mode", "output_mode", "hls and dash make playlists and media for both. OUT is a directory.", VIDEO,
+          _choice("file", "hls", "dash")),
+    Field("--segment-seconds", "segment_seconds", "How long segments are. Default: 4.", VIDEO, click.FLOAT),
+    Field("--segments", "segments", "Segments as files, or as ranges of one file per size.", VIDEO,
+          _choice("auto", "ranges", "files")),
+    Field("--thumbnails", "thumbnails", "Pictures for a player's seek bar, one every so many seconds: 10.", VIDEO),
     Field("--hwaccel", "hwaccel", "auto takes a GPU where one does it, else software; a named one is required.",
           VIDEO, _choice("auto", "none", "nvenc", "qsv", "vaapi")),
     Field("--audio", "audio.codec", "auto copies where it can; none drops it.", AUDIO,
@@ -148,6 +155,11 @@ def take(values: dict[str, Any]) -> dict[str, Any]:
     if given:
         body["parameters"] = given
     return body
+
+
+def many(parameters: dict[str, Any]) -> bool:
+    """Whether several files come of one input."""
+    return parameters.get("output_mode", "file") != "file" or "ladder" in parameters
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import click
 
 from ffrtmp.cli import base, connection, dry_run, placing, spec_options, transcoding
 from ffrtmp.domain import errors
+from ffrtmp.media import contents
 
 if TYPE_CHECKING:
     from ffrtmp.client.client import Client
@@ -35,9 +36,11 @@ _OPTIONS: list[click.Parameter] = [
         "ffrtmp transcode talk.mkv talk.webm --codec av1 --crf 30 --resolution 720p",
         "ffrtmp transcode *.mov small/ --codec h265 --preset fast --audio aac",
         "ffrtmp transcode *.mov web/ --scenario web-720p-h264",
+        "ffrtmp transcode talk.mp4 talk/ --output-mode hls --ladder auto --thumbnails 10",
         "ffrtmp transcode in.mp4 out.mp4 --bitrate 3M --two-pass --master farm.local:8080",
     ],
-    notes="OUT is a file, or a directory for several inputs. Without --codec and --scenario it is h264, or vp9 for .webm. "
+    notes="OUT is a file, or a directory for several inputs; with --ladder or --output-mode hls it is the directory that the files "
+    "come into, which appears when all of them are there. Without --codec and --scenario it is h264, or vp9 for .webm. "
     "Each output is verified before it appears under its name; the input is never written. Ctrl-C asks whether to "
     "detach, cancel or keep watching (Enter); a second Ctrl-C cancels, with or without a terminal to ask at.",
 )
@@ -90,8 +93,9 @@ def _items(
     container = given.get("container")
     if preset is not None and codec is None:
         codec, container = preset.parameters.codec, container or preset.parameters.container
+    many = spec_options.many(given)
     try:
-        pairs = placing.destinations([Path(name) for name in inputs], out, container=container, codec=codec)
+        pairs = placing.destinations([Path(name) for name in inputs], out, container=container, codec=codec, many=many)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
     items = []
@@ -102,6 +106,11 @@ def _items(
             if len(inputs) == 1 and str(target) == out and not target.is_dir():
                 what += f" If it is an input too, give the output after it: ffrtmp transcode {source} {out} DIRECTORY/"
             raise errors.Conflict(what, code="output_exists")
+        if many and overwrite and target.is_dir() and (other := contents.foreign(target)):
+            raise errors.Conflict(
+                f"{target} holds {other}, which is of no ladder or package, so it is not replaced; name another directory.",
+                code="output_exists",
+            )
         body = spec_options.merge(asked, {"parameters": {"overwrite": True} if overwrite else {}})
         if not codec and not scenario:
             body["parameters"]["codec"] = placing.usual_codec(target, container)

@@ -35,6 +35,11 @@ class Item:
     fetched: bool = False
 
     @property
+    def many(self) -> bool:
+        """Whether `target` is a directory of several files."""
+        return spec_options.many(self.body["parameters"])
+
+    @property
     def label(self) -> str:
         return (self.target or self.source).name
 
@@ -170,7 +175,7 @@ class Run:
             for path, other in item.others.items():
                 _put(where, path, await self._send(other, other.name))
             suffix = item.target.suffix.lower() if item.target else ""
-            if suffix in spec.EXTENSIONS:
+            if not item.many and suffix in spec.EXTENSIONS:
                 where["container"] = item.body["parameters"].get("container") or spec.EXTENSIONS[suffix].value
         else:
             where |= _in_place(item)
@@ -191,13 +196,15 @@ class Run:
         assert item.job is not None
         assert item.target is not None
         async with self._transfers:
-            await self._client.download(
-                item.job.id,
-                None,
-                item.target,
-                overwrite=bool(item.body["parameters"].get("overwrite")),
-                on_progress=lambda done, total: self._display.transfer(item.label, "fetched", done, total),
-            )
+            overwrite = bool(item.body["parameters"].get("overwrite"))
+
+            def show(done: int, total: int) -> None:
+                self._display.transfer(item.label, "fetched", done, total)
+
+            if item.many:
+                await self._client.download_all(item.job.id, item.target, overwrite=overwrite, on_progress=show)
+            else:
+                await self._client.download(item.job.id, None, item.target, overwrite=overwrite, on_progress=show)
         item.fetched = True
         self._show(item, item.job)
 

@@ -14,6 +14,7 @@ import msgspec
 from ffrtmp.client import bulk, http, masters, stream, worker
 from ffrtmp.domain import errors
 from ffrtmp.protocol import agent, views
+from ffrtmp.transfer import local
 
 if TYPE_CHECKING:
     import httpx
@@ -294,7 +295,43 @@ class Client(worker.WorkerCalls):
             names = ", ".join(output.name for output in found) or "none yet"
             asked = f"no output {name!r}" if name else "not exactly one output"
             raise errors.NotFound(f"Job {ref} has {asked}; it has: {names}.")
-        output = chosen[0]
+        await self._download(chosen[0], dest, on_progress=on_progress, overwrite=overwrite)
+        return chosen[0]
+
+    async def download_all(
+        self,
+        ref: str | int,
+        folder: Path,
+        *,
+        on_progress: bulk.OnProgress | None = None,
+        overwrite: bool = False,
+    ) -> list[views.OutputView]:
+        """Fetch all outputs of a job into the directory `folder`, which appears when all of them are there. What a broken fetch
+        left beside it is gone on with."""
+        found = (await self.outputs(ref)).outputs
+        if not found:
+            raise errors.NotFound(f"Job {ref} has no output yet.")
+        part = folder.with_name(f".{folder.name}.part")
+        await asyncio.to_thread(part.mkdir, exist_ok=True)
+        total, before = sum(output.size_bytes for output in found), 0
+        for output in found:
+            dest = part / Path(output.name).name
+            if not await asyncio.to_thread(local.holds, dest, output.size_bytes, output.sha256):
+                told = None if on_progress is None else _shifted(on_progress, before, total)
+                await self._download(output, dest, on_progress=told, overwrite=True)
+            before += output.size_bytes
+        wanted = {Path(output.name).name for output in found}
+        await asyncio.to_thread(_only, part, wanted)
+        try:
+            await asyncio.to_thread(local.make_durable, part, folder)
+            await asyncio.to_thread(local.publish, part, folder, overwrite=overwrite)
+        except errors.TaskError as error:
+            raise errors.Conflict(error.failure.message, code=error.failure.code.value) from error
+        return found
+
+    async def _download(
+        self, output: views.OutputView, dest: Path, *, on_progress: bulk.OnProgress | None, overwrite: bool
+    ) -> None:
         if output.url is None:
             raise errors.NotFound(
                 f"{output.name} was written to {output.path} on node {output.node_name}, not to the artifact store."
@@ -310,7 +347,6 @@ class Client(worker.WorkerCalls):
             on_progress=on_progress,
             overwrite=overwrite,
         )
-        return output
 
     async def download_upload(
         self, upload_id: str, dest: Path, *, on_progress: bulk.OnProgress | None = None
@@ -335,6 +371,17 @@ class Client(worker.WorkerCalls):
     async def _change(self, ref: str | int, verb: str, headers: Mapping[str, str] | None = None) -> views.ChangeView:
         # a repeated cancel, pause or resume finds the state that the first one made; a repeated retry is held to one job by its key
         return await self._wire.call("POST", f"{_job(ref)}/{verb}", views.ChangeView, headers=headers, tries=_TRIES)
+
+
+def _shifted(on_progress: bulk.OnProgress, before: int, total: int) -> bulk.OnProgress:
+    return lambda done, _: on_progress(before + done, total)
+
+
+def _only(folder: Path, wanted: set[str]) -> None:
+    """Remove what an earlier fetch, of another job, left."""
+    for entry in folder.iterdir():
+        if entry.name not in wanted:
+            entry.unlink()
 
 
 def _job(ref: str | int) -> str:

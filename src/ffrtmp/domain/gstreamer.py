@@ -50,6 +50,10 @@ def refusals(spec: Spec) -> list[Fault]:
     def refuse(field: str, message: str) -> None:
         faults.append(Fault(f"parameters.{field}", message, "unsupported_combination"))
 
+    if spec.packaged:
+        refuse("output_mode", f"{spec.output_mode} is nothing that GStreamer makes here; {_INSTEAD}")
+    if spec.ladder is not None:
+        refuse("ladder", f"is nothing that GStreamer makes here: it makes one file; name one resolution, or {_INSTEAD}")
     if spec.input.kind is not InputKind.GENERATE:
         for field, value in (("start", spec.start or None), ("duration", spec.duration)):
             if value is not None:

@@ -93,6 +93,18 @@ class Quality(_Record, frozen=True, omit_defaults=True):
     notes: list[str] = []  #: how they were made comparable
 
 
+class RungMade(_Record, frozen=True, omit_defaults=True):
+    """One size of a ladder, and what it takes."""
+
+    name: str
+    width: int
+    height: int
+    asked: str  #: e.g. "crf 23 up to 4500 kb/s"
+    average_bps: int
+    peak_bps: int  #: of any run of segments as long as one, about
+    why: str = ""
+
+
 class Result(_Record, frozen=True, omit_defaults=True):
     """What a finished attempt made."""
 
@@ -104,6 +116,7 @@ class Result(_Record, frozen=True, omit_defaults=True):
     encoder: str = ""
     encoder_reason: str = ""
     device: str = ""  #: the GPU that encoded: a number for nvenc, a render node for qsv and vaapi
+    ladder: list[RungMade] = []
     steps: list[Step] = []  #: where the first way failed: what was tried, in order
     command: list[str] = []
     wall_seconds: float | None = None

@@ -16,6 +16,11 @@ def same(one: str, other: str) -> bool:
     return one == other or _SHORT.get(one, one) == _SHORT.get(other, other)
 
 
+def tag(code: str) -> str:
+    """The shortest code, as BCP 47 and so playlists want it; empty where the language is not known."""
+    return "" if code == "und" else _SHORT.get(code, code)
+
+
 def three_letters(code: str) -> str | None:
     """What mp4 and mpegts can hold; None where no such code is known."""
     if len(code) == 3:

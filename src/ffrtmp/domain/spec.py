@@ -122,6 +122,20 @@ class Pick(enum.StrEnum):
     NONE = "none"
 
 
+class OutputMode(enum.StrEnum):
+    FILE = "file"  # plain files
+    HLS = "hls"  # CMAF media with an HLS playlist and a DASH manifest over it
+    DASH = "dash"  # the same; which of the two is named first is all that differs
+
+
+class Segments(enum.StrEnum):
+    """How the segments of a package lie on the disk."""
+
+    AUTO = "auto"  # files in a directory of a node, ranges in the artifact store
+    RANGES = "ranges"  # one file per rendition, which playlists cut into byte ranges
+    FILES = "files"  # a file for each segment
+
+
 class VerifyLevel(enum.StrEnum):
     NONE = "none"  # only for commands that cannot be verified (the reference's worker protocol)
     STANDARD = "standard"
@@ -207,6 +221,30 @@ class Audio(_Frozen, frozen=True):
     loudness: Loudness | None = None
 
 
+class Rung(_Frozen, frozen=True):
+    """One picture size of a ladder."""
+
+    resolution: units.Resolution
+    rate: Rate | None = None  #: None: the job's quality below a cap for this size
+
+
+class Ladder(_Frozen, frozen=True):
+    """Several sizes of one source."""
+
+    rungs: list[Rung] = []  #: none: chosen on the node, from the source's size, rate and content
+
+    @property
+    def auto(self) -> bool:
+        return not self.rungs
+
+
+class Thumbnails(_Frozen, frozen=True):
+    """Small pictures for a player's seek bar."""
+
+    interval_seconds: float = 10.0
+    width: int = 160
+
+
 class Limits(_Frozen, frozen=True):
     timeout_seconds: float | None = None  #: wall time of one attempt
     stall_seconds: float = 120.0  #: longest time without progress
@@ -264,11 +302,26 @@ class Spec(_Frozen, frozen=True, tag_field="kind", tag="encode"):
     requires: Requires = Requires()
     queue: Queue = Queue.DEFAULT  #: `live` prefers another engine
     keep_metadata: bool = True
+    output_mode: OutputMode = OutputMode.FILE
+    ladder: Ladder | None = None
+    segment_seconds: float = 4.0
+    segments: Segments = Segments.AUTO
+    thumbnails: Thumbnails | None = None
     decisions: list[str] = []  #: what was chosen for the user, and why
 
     @property
     def frame_rate(self) -> Fraction | None:
         return Fraction(self.fps) if self.fps else None
+
+    @property
+    def packaged(self) -> bool:
+        """Whether playlists and their media come out."""
+        return self.output_mode is not OutputMode.FILE
+
+    @property
+    def many(self) -> bool:
+        """Whether several files come out: `output` is a directory then."""
+        return self.packaged or self.ladder is not None
 
     @property
     def output_name(self) -> str:
@@ -292,6 +345,11 @@ class Measurement(_Frozen, frozen=True, tag_field="kind", tag="measure"):
     limits: Limits = Limits()
     requires: Requires = Requires()
     decisions: list[str] = []
+
+    @property
+    def many(self) -> bool:
+        """Whether several files come out."""
+        return False
 
     @property
     def output_name(self) -> str:

@@ -98,7 +98,16 @@ def _decisions(found: job.Job, what: spec.Work) -> list[str]:
         made += found.result.decisions
     if found.result and found.result.quality:
         made += [f"measured: {note}" for note in found.result.quality.notes]
+        made += [_rung(rung) for rung in found.result.ladder]
     return made
+
+
+def _rung(made: job.RungMade) -> str:
+    peak = f", at most {made.peak_bps / 1000:.0f}" if made.peak_bps else ""
+    return (
+        f"rung {made.name}: {made.width}x{made.height}, {made.asked}, {made.why}; "
+        f"it takes {made.average_bps / 1000:.0f} kb/s{peak}"
+    )
 
 
 def _sentence(event: job.Event, names: dict[str, str]) -> str:

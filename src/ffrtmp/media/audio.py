@@ -199,15 +199,16 @@ def _metadata(spec: Spec, source: AudioStream) -> tuple[tuple[str, object], ...]
     return (("metadata:s", f"language={letters}"),)
 
 
-def arguments(plans: Sequence[AudioPlan], cutting: Sequence[str]) -> list[str]:
-    """The part of a command line. `cutting`: the filters that take the part that was asked for."""
+def arguments(plans: Sequence[AudioPlan], cutting: Sequence[str], more: Sequence[str] = ()) -> list[str]:
+    """The part of a command line. `cutting`: the filters that take the part that was asked for; `more`: further ones, for what
+    is not copied."""
     if not plans:
         return ["-an"]
     made: list[str] = []
     for number, track in enumerate(plans):
         specifier = "a" if len(plans) == 1 else f"a:{number}"
         made += ["-map", "1:a:0" if track.source is None else f"0:{track.source.index}"]
-        filters = [*cutting, *track.filters]
+        filters = [*cutting, *track.filters, *(() if track.copied else more)]
         if filters:
             made += [f"-filter:{specifier}", ",".join(filters)]
         for name, value in track.options:

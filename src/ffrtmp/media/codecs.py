@@ -4,7 +4,7 @@ What a user may ask of a codec (ranges, tunes, profiles) stands in `domain.codec
 encoder a job gets in `choice`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -28,6 +28,9 @@ DEMUXERS: dict[Container, str] = {
 }
 #: VP8 has no mode without a target; this one is far above what any picture takes, so the CRF alone decides
 _VP8_UNCAPPED = 100_000_000
+
+
+Params = Sequence[tuple[str, object]]
 
 
 class Encoder(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +169,7 @@ ENCODERS: tuple[Encoder, ...] = (
 )
 
 
-def private(encoder: Encoder, spec: Spec, threads: int | None, more: tuple[tuple[str, object], ...] = ()) -> list[str]:
+def private(encoder: Encoder, spec: Spec, threads: int | None, more: Params = ()) -> list[str]:
     """The encoder's own parameter list, with `more` in it, and its threads."""
     if encoder.params is None:
         return [] if threads is None else encoder.threads(threads)

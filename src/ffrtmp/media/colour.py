@@ -28,11 +28,16 @@ _DOLBY_WITHOUT_BASE = 5
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    filters: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()  #: filters that change the pixels
+    labels: tuple[str, ...] = ()  #: filters that only say what they mean
     colour: Colour = Colour()  #: of the output; an empty field is not checked
     mastering: Mastering | None = None
     light_level: LightLevel | None = None
     notes: tuple[str, ...] = ()  #: for the attempt's log
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        return (*self.changes, *self.labels)
 
 
 def plan(spec: Spec, source: VideoStream, pixel_format: PixelFormat, height: int) -> Plan:
@@ -65,7 +70,7 @@ def _plan(spec: Spec, source: VideoStream, made: PixelFormat, height: int) -> Pl
         return _kept(source, kind, (*notes, f"HDR: {kind} is kept"))
     why = "as asked" if spec.hdr is Hdr.TONEMAP else f"{spec.codec} in {made} does not hold it"
     return Plan(
-        filters=_tonemap(source, made),
+        changes=tonemapping(source, made),
         colour=BT709,
         notes=(*notes, f"HDR: {kind} is tone-mapped to SDR BT.709 ({why})"),
     )
@@ -75,7 +80,7 @@ def _kept(source: VideoStream, kind: str, notes: tuple[str, ...]) -> Plan:
     said = source.colour
     colour = msgspec.structs.replace(said, primaries=said.primaries or "bt2020", matrix=said.matrix or "bt2020nc")
     return Plan(
-        filters=() if colour == said else (_label(colour),),
+        labels=() if colour == said else (_label(colour),),
         colour=colour,
         mastering=source.mastering if kind == "PQ" else None,
         light_level=source.light_level if kind == "PQ" else None,
@@ -83,7 +88,7 @@ def _kept(source: VideoStream, kind: str, notes: tuple[str, ...]) -> Plan:
     )
 
 
-def _tonemap(source: VideoStream, made: PixelFormat) -> tuple[str, ...]:
+def tonemapping(source: VideoStream, made: PixelFormat) -> tuple[str, ...]:
     """To linear light, to BT.709's primaries, the bright end bent (Hable's curve), to BT.709."""
     said = source.colour
     peak = _USUAL_PEAK
@@ -109,7 +114,9 @@ def _sdr(source: VideoStream, height: int, notes: tuple[str, ...]) -> Plan:
     if source.pixel_format.startswith(("gbr", "rgb", "bgr", "argb", "abgr", "pal8")):
         # what is YUV afterwards must not be called RGB
         target = msgspec.structs.replace(said, matrix="bt709", range="tv")
-        return Plan(filters=("scale=out_color_matrix=bt709:out_range=tv", _label(target)), colour=target, notes=notes)
+        return Plan(
+            changes=("scale=out_color_matrix=bt709:out_range=tv",), labels=(_label(target),), colour=target, notes=notes
+        )
     small = width <= _SD_WIDTH and source.height <= _SD_HEIGHT
     if said.matrix or small == (height <= _SD_HEIGHT):
         return Plan(colour=said, notes=notes)
@@ -126,7 +133,7 @@ def _sdr(source: VideoStream, height: int, notes: tuple[str, ...]) -> Plan:
     note = (
         f"colour: the input does not say; labelled {colour.matrix}, which is usual at its size, since the size changes"
     )
-    return Plan(filters=(_label(colour),), colour=colour, notes=(*notes, note))
+    return Plan(labels=(_label(colour),), colour=colour, notes=(*notes, note))
 
 
 def _label(colour: Colour) -> str:

@@ -56,7 +56,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """What of a file is looked at: the filters that select it, and its streams by their index in the file."""
 
     path: Path
-    video: int
+    video: int | None
     audio: int | None
     seconds: float | None
     input_arguments: tuple[str, ...] = ()
@@ -75,8 +75,10 @@ def command(part: Part, *, tools: Tools, scratch: Path, limits: Limits, threads:
         f"freezedetect=n={frozen}dB:d={LEAST_SECONDS['frozen']}",
         f"metadata=mode=print:file={_PICTURES}",
     )
-    graph = [f"[0:{part.video}]{','.join(look)}[v]"]
-    maps = ["-map", "[v]"]
+    graph, maps = [], []
+    if part.video is not None:
+        graph.append(f"[0:{part.video}]{','.join(look)}[v]")
+        maps += ["-map", "[v]"]
     if part.audio is not None:
         hear = (
             *part.audio_filters,
@@ -146,6 +148,18 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     except FileNotFoundError:
         return  # no such stream, or nothing found
     path.unlink()
+
+
+def joined(seen: Defects, heard: Defects) -> Defects:
+    """Of a picture and a sound that lie in two files."""
+    return msgspec.structs.replace(seen, spans=seen.spans | {"silent": heard.spans["silent"]})
+
+
+def after_silence(found: Defects, seconds: float) -> Defects:
+    """What is found when so much silence is put before the sound."""
+    later = [Span(span.start + seconds, span.end + seconds) for span in found.spans["silent"]]
+    before = [Span(0.0, seconds)] if seconds else []
+    return msgspec.structs.replace(found, spans=found.spans | {"silent": [*before, *later]})
 
 
 def checks(made: Defects, source: Defects | None) -> dict[str, Any]:

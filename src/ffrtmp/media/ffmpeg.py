@@ -30,7 +30,7 @@ from ffrtmp.media.tools import Tools
 
 _PASSLOG = "ffmpeg2pass"
 #: more packets may wait for the other stream than by default: sound may start long before the picture
-_MUXING_QUEUE = "4096"
+MUXING_QUEUE = "4096"
 
 
 def build(
@@ -55,7 +55,7 @@ def build(
     asks for a loudness.
     Raises TaskError when this input cannot become that output.
     """
-    job = _Job(spec, source, tools, input_path, output_path, scratch, choice.BY_NAME[encoder], use, threads, measured)
+    job = Job(spec, source, tools, input_path, output_path, scratch, choice.BY_NAME[encoder], use, threads, measured)
     if spec.rate.mode is not RateMode.TWO_PASS:
         return [job.command("ffmpeg", [*job.video(), *job.sound(), *job.output()])]
     log = str(scratch / _PASSLOG)
@@ -77,7 +77,7 @@ def measuring(
     """A command for each audio track of the output that prints its loudness before the encode (`loudness.read`); none where
     the job asks for none."""
     # no encoder: what it listens to is decoded only
-    job = _Job(spec, source, tools, input_path, output_path, scratch, codecs.ENCODERS[0], None, threads)
+    job = Job(spec, source, tools, input_path, output_path, scratch, codecs.ENCODERS[0], None, threads)
     return [job.command("ffmpeg loudness", tail) for tail in job.listening()]
 
 
@@ -152,7 +152,7 @@ def _listen(stream: str, *filters: str) -> list[str]:
     return ["-map", stream, "-filter:a", ",".join(filters), "-v", "info", "-f", "null", "-"]
 
 
-class _Job:
+class Job:
     """The parts of a command line."""
 
     def __init__(
@@ -233,31 +233,49 @@ class _Job:
         return [part for text in made for part in ("-f", "lavfi", "-i", text)]
 
     def video(self) -> list[str]:
-        spec, plan, encoder = self._spec, self._picture, self._encoder
-        last, pixels = encoder.picture(plan.pixel_format)
-        filters = [*self._timing.video_filters, *plan.filters, *last]
+        plan = self._picture
+        filters = [*self._timing.video_filters, *plan.filters, *self._encoder.picture(plan.pixel_format)[0]]
         gop = None
-        if spec.gop_seconds is not None:
-            gop = max(1, round(spec.gop_seconds * (self._timing.rate or picture.GENERATED_RATE)))
-        made = [
-            *opt("-map", f"0:{self._stream.index}" if self._stream else "0:v:0"),
-            *opt("-filter:v", ",".join(filters) or None),
-            *opt("-c:v", encoder.name),
-            *([] if self._use is None else hardware.encode_arguments(encoder, self._use)),
-            *encoder.preset(spec.preset, spec.rate.mode is RateMode.TWO_PASS),
-            *encoder.tune(spec.tune),
-            *encoder.profile(spec.profile),
-            *encoder.rate(spec.rate),
-            *pixels,
-            *opt("-g", gop),
-            *interlace.encode_arguments(interlace.plan(spec, self._stream), encoder.name),
-            *codecs.private(encoder, spec, self._threads, colour.encoder_params(plan.coloured, encoder.name)),
-            *self._timing.encode_arguments,
-        ]
+        if self._spec.gop_seconds is not None:
+            gop = max(1, round(self._spec.gop_seconds * (self._timing.rate or picture.GENERATED_RATE)))
+        chosen = [*opt("-map", self.video_stream), *opt("-filter:v", ",".join(filters) or None)]
+        return [*self._of_film(chosen), *self.coding(opt("-g", gop))]
+
+    @property
+    def video_stream(self) -> str:
+        return f"0:{self._stream.index}" if self._stream else "0:v:0"
+
+    @property
+    def timing(self) -> timing.Timing:
+        return self._timing
+
+    def coding(self, keyframes: list[str], params: codecs.Params = ()) -> list[str]:
+        """The encoder with everything that it is told, but the picture's filters. `params`: more of its own."""
+        spec, plan, encoder = self._spec, self._picture, self._encoder
+        return self._of_film(
+            [
+                *opt("-c:v", encoder.name),
+                *([] if self._use is None else hardware.encode_arguments(encoder, self._use)),
+                *encoder.preset(spec.preset, spec.rate.mode is RateMode.TWO_PASS),
+                *encoder.tune(spec.tune),
+                *encoder.profile(spec.profile),
+                *encoder.rate(spec.rate),
+                *encoder.picture(plan.pixel_format)[1],
+                *keyframes,
+                *interlace.encode_arguments(interlace.plan(spec, self._stream), encoder.name),
+                *codecs.private(
+                    encoder, spec, self._threads, (*colour.encoder_params(plan.coloured, encoder.name), *params)
+                ),
+                *self._timing.encode_arguments,
+            ]
+        )
+
+    def _of_film(self, made: list[str]) -> list[str]:
         return extras.film_only(made) if self._extras.copied_covers else made
 
-    def sound(self) -> list[str]:
-        return audio.arguments(self._audio, self._timing.audio_filters)
+    def sound(self, more: tuple[str, ...] = ()) -> list[str]:
+        """`more`: further filters, for tracks that are not copied."""
+        return audio.arguments(self._audio, self._timing.audio_filters, more)
 
     def listening(self) -> list[list[str]]:
         return [
@@ -270,10 +288,23 @@ class _Job:
             if self._spec.audio.loudness is not None
         ]
 
+    def text(self, number: int) -> list[str]:
+        """One subtitle track of the plan, alone."""
+        return subtitles.alone(self._subtitles, number)
+
     def output(self) -> list[str]:
-        """What comes beside picture and sound, and the container. Data streams are not carried: nothing maps them."""
+        """What comes beside picture and sound, and the container."""
+        return [
+            *self.beside(),
+            *(["-movflags", "+faststart"] if self._spec.container is Container.MP4 else []),
+            *opt("-max_muxing_queue_size", MUXING_QUEUE),
+            *opt("-f", codecs.MUXERS[self._spec.container]),
+            f"file:{self._output}",
+        ]
+
+    def beside(self) -> list[str]:
+        """Subtitles, covers, fonts, what is told of them. Data streams are not carried: nothing maps them."""
         spec = self._spec
-        mp4 = spec.container is Container.MP4
         return [
             *subtitles.arguments(self._subtitles, spec.keep_metadata),
             *extras.arguments(self._extras, self._scratch),
@@ -281,11 +312,7 @@ class _Job:
             *(["-map_chapters", "-1"] if self._timing.cut or not spec.keep_metadata else []),
             *(
                 ["-tag:v:0" if self._extras.copied_covers else "-tag:v", "hvc1"]
-                if mp4 and spec.codec is Codec.H265
+                if spec.container is Container.MP4 and spec.codec is Codec.H265
                 else []
             ),
-            *(["-movflags", "+faststart"] if mp4 else []),
-            *opt("-max_muxing_queue_size", _MUXING_QUEUE),
-            *opt("-f", codecs.MUXERS[spec.container]),
-            f"file:{self._output}",
         ]

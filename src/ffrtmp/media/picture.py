@@ -19,8 +19,12 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
     pixel_format: PixelFormat
-    filters: tuple[str, ...] = ()
+    shaping: tuple[str, ...] = ()  #: filters that make the size
     coloured: colour.Plan = colour.Plan()
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        return (*self.shaping, *self.coloured.filters)
 
 
 def _even(value: float) -> int:
@@ -33,8 +37,7 @@ def plan(spec: Spec, source: VideoStream | None) -> Picture:
     made = _shape(spec, source)
     if source is None:
         return made
-    coloured = colour.plan(spec, source, made.pixel_format, made.height)
-    return msgspec.structs.replace(made, filters=(*made.filters, *coloured.filters), coloured=coloured)
+    return msgspec.structs.replace(made, coloured=colour.plan(spec, source, made.pixel_format, made.height))
 
 
 def _shape(spec: Spec, source: VideoStream | None) -> Picture:
@@ -54,7 +57,7 @@ def _shape(spec: Spec, source: VideoStream | None) -> Picture:
         even = (max(2, width - width % 2), max(2, height - height % 2))
         fitted = "crop={}:{}:0:0" if min(width, height) > 1 else "scale={}:{}:flags=neighbor"
         filters = (fitted.format(*even),) if even != (width, height) else ()
-        return Picture(width=even[0], height=even[1], pixel_format=made, filters=filters)
+        return Picture(width=even[0], height=even[1], pixel_format=made, shaping=filters)
     target = (_even(asked.width or width * asked.height / height), _even(asked.height))
     if target == (width, height) and (asked.width is None or source.shown_aspect == 1):
         return Picture(width=width, height=height, pixel_format=made)
@@ -63,7 +66,7 @@ def _shape(spec: Spec, source: VideoStream | None) -> Picture:
         width=target[0],
         height=target[1],
         pixel_format=made,
-        filters=(
+        shaping=(
             f"scale={target[0]}:{target[1]}:flags=bicubic",
             f"setsar={aspect.numerator}/{aspect.denominator}",
         ),

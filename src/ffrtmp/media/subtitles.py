@@ -29,6 +29,8 @@ _CONVERTED: dict[Container, str] = {
     Container.MKV: "subrip",
     Container.WEBM: "webvtt",
 }
+#: a package has text only, as files that players of HLS and DASH both take
+_OF_A_PACKAGE = "webvtt"
 #: files in an attempt's scratch
 WHOLE, CUT = "subtitles-whole.mkv", "subtitles.mkv"
 _ENCODERS = {"mov_text": "mov_text", "subrip": "srt", "webvtt": "webvtt"}
@@ -68,20 +70,18 @@ def plan(spec: Spec, inspected: Inspection | None) -> Plan:
     made: list[SubtitlePlan] = []
     notes: list[str] = []
     for source in chosen:
-        track = _track(spec.container, source, cut)
+        track = _track(spec, source, cut)
         if track is not None:
             made.append(track)
             if track.encoder != "copy":
-                notes.append(
-                    f"subtitles: {tracks.describe(source)} becomes {track.codec}, which {spec.container} takes"
-                )
+                notes.append(f"subtitles: {tracks.describe(source)} becomes {track.codec}, which {_place(spec)} takes")
         elif pick.pick is Pick.AUTO:
-            notes.append(f"subtitles: {tracks.describe(source)} is left out: {spec.container} cannot hold it")
+            notes.append(f"subtitles: {tracks.describe(source)} is left out: {_place(spec)} cannot hold it")
         else:
             raise errors.TaskError(
                 Code.STREAM_UNSUITABLE,
-                f"subtitles asks for {tracks.describe(source)}, which {spec.container} cannot hold; "
-                + _instead(source),
+                f"subtitles asks for {tracks.describe(source)}, which {_place(spec)} cannot hold; "
+                + ("leave it out" if spec.packaged else _instead(source)),
             )
     return Plan(tracks=tuple(made), cut=cut and bool(made), notes=tuple(notes))
 
@@ -93,25 +93,40 @@ def _instead(source: SubtitleStream) -> str:
     return f"use {' or '.join(able)}, or leave it out" if able else "leave it out"
 
 
-def _track(container: Container, source: SubtitleStream, cut: bool) -> SubtitlePlan | None:
+def _place(spec: Spec) -> str:
+    return "a package" if spec.packaged else spec.container.value
+
+
+def _track(spec: Spec, source: SubtitleStream, cut: bool) -> SubtitlePlan | None:
     events = source.window_events if cut else source.events
     if cut and not events:
         return None
-    if source.codec in CARRIED[container]:
+    carried = {_OF_A_PACKAGE} if spec.packaged else CARRIED[spec.container]
+    if source.codec in carried:
         return SubtitlePlan(source=source, codec=source.codec, encoder="copy", events=events, exact=True)
-    if source.codec not in TEXT or container not in _CONVERTED:
+    codec = _OF_A_PACKAGE if spec.packaged else _CONVERTED.get(spec.container)
+    if source.codec not in TEXT or codec is None:
         return None
-    codec = _CONVERTED[container]
     return SubtitlePlan(
         source=source, codec=codec, encoder=_ENCODERS[codec], events=events, exact=source.codec == "subrip"
     )
+
+
+def alone(made: Plan, number: int) -> list[str]:
+    """One track, for a file of its own."""
+    track = made.tracks[number]
+    return ["-map", _stream(made, number), "-c:s", _after_cut(track) if made.cut else track.encoder]
+
+
+def _stream(made: Plan, number: int) -> str:
+    return f"1:s:{number}" if made.cut else f"0:{made.tracks[number].source.index}"
 
 
 def arguments(made: Plan, keep_metadata: bool) -> list[str]:
     """The part of a command line."""
     found: list[str] = []
     for number, track in enumerate(made.tracks):
-        found += ["-map", f"1:s:{number}" if made.cut else f"0:{track.source.index}"]
+        found += ["-map", _stream(made, number)]
         found += [f"-c:s:{number}", _after_cut(track) if made.cut else track.encoder]
         letters = track.language
         if letters and (letters != track.source.language or not keep_metadata):

@@ -29,6 +29,8 @@ _COPIED_TOLERANCE_SECONDS = 0.25
 _OFFSET_TOLERANCE_SECONDS = 0.06
 
 
+#: events at the ends of a cut may or may not come along
+TEXTS_TOLERANCE = 1
 #: one matrix under two numbers (ITU-T H.273: 6 is functionally the same as 5), of which GStreamer knows one
 _BT601 = {"bt470bg", "smpte170m"}
 
@@ -69,6 +71,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     covers: int = 0
     attachments: int = 0
     chapters: int = 0
+    pictures: bool = True  #: False: a file of sound alone
 
 
 def expect(spec: Spec, source: Inspection | None) -> Expectation:
@@ -101,11 +104,29 @@ def expect(spec: Spec, source: Inspection | None) -> Expectation:
         steady=str(planned.rate) if planned.steady and planned.rate else None,
         sounds=[_sound(planned, track) for track in tracks],
         texts=list(texts.tracks),
-        texts_tolerance=1 if texts.cut else 0,
+        texts_tolerance=TEXTS_TOLERANCE if texts.cut else 0,
         covers=len(beside.covers),
         attachments=len(beside.attachments),
         chapters=beside.chapters,
     )
+
+
+def silence(spec: Spec, source: Inspection | None) -> float:
+    """Seconds that are put before a sound with a file of its own, which begins with the picture's clock. Copied sound gets
+    none: nothing can be put before it."""
+    sounds, planned = expect(spec, source).sounds, timing.plan(spec, source)
+    if not sounds or sounds[0].copied or sounds[0].offset is None or planned.picture_start is None:
+        return 0.0
+    return max(0.0, sounds[0].offset + planned.picture_start - planned.interval[0])
+
+
+def expect_sound(spec: Spec, source: Inspection | None) -> Expectation:
+    """Of a file of sound alone, with silence in front where the sound begins late."""
+    alone = expect(spec, source)
+    [sound] = alone.sounds
+    if sound.seconds is not None:
+        sound = msgspec.structs.replace(sound, seconds=sound.seconds + silence(spec, source))
+    return msgspec.structs.replace(alone, pictures=False, sounds=[sound])
 
 
 def _sound(planned: timing.Timing, track: audio.AudioPlan) -> Sound:
@@ -175,7 +196,7 @@ def judge(
     kind = expectation.container if demuxer in found.container.split(",") else found.container
     checks.same("container", kind, expectation.container, "the container")
     video = found.main_video
-    checks.same("video_streams", len(found.video), 1, "the number of video streams")
+    checks.same("video_streams", len(found.video), int(expectation.pictures), "the number of video streams")
     if video is not None:
         _picture(checks, expectation, video)
     _audio(checks, expectation, found, video)

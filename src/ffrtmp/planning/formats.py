@@ -3,7 +3,7 @@
 import os
 
 from ffrtmp.domain import codecs, spec
-from ffrtmp.planning import scenarios
+from ffrtmp.planning import ladders, scenarios
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
 
@@ -20,7 +20,7 @@ def choose(
     decisions: list[str] = []
     codec = given.codec or (scenario.codec if scenario else None)
     container = given.container
-    if output is not None:
+    if output is not None and not ladders.many(given):  # else it is a directory
         extension = os.path.splitext(output)[1].lower()
         implied = spec.EXTENSIONS.get(extension)
         if container is None:
@@ -36,6 +36,8 @@ def choose(
         if not named:
             faults.add("codec", "is missing; give a codec (h264, h265, vp8, vp9, av1) or a scenario", "missing_field")
         return None, container, decisions
+    if container is None and ladders.packaged(given):
+        container = spec.Container.MP4
     if container is None:
         container = codecs.RULES[codec].container
         decisions.append(f"container: {container}, the usual one for {codec}")

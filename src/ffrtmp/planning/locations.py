@@ -3,18 +3,20 @@
 import posixpath
 
 from ffrtmp.domain import spec
-from ffrtmp.planning import unsupported
+from ffrtmp.planning import ladders, unsupported
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
 
 _GENERATE = frozenset({"generate", "generate://"})
 
 
-def _local(location: str, field: str, faults: Faults) -> str | None:
+def _local(location: str, field: str, faults: Faults, *, folder: bool = False) -> str | None:
     if scheme := unsupported.scheme(location):
         faults.add(field, f"{scheme}:// is not supported yet; give a path on the node", unsupported.CODE)
         return None
     path = location.removeprefix("file://")
+    if folder and path.strip("/"):
+        path = path.rstrip("/")
     if ".." in path.split("/"):
         faults.add(field, f"{location!r} has a `..` in it; give the path without it", "forbidden_path")
     elif path.startswith("-"):
@@ -38,4 +40,5 @@ def source(location: str | None, field: str, faults: Faults) -> spec.Input:
 
 
 def output(given: bodies.ParametersBody, faults: Faults) -> str | None:
-    return None if given.output is None else _local(given.output, "output", faults)
+    """Where several files come out, a directory, with or without a slash at its end."""
+    return None if given.output is None else _local(given.output, "output", faults, folder=ladders.many(given))

@@ -6,6 +6,7 @@ from ffrtmp.domain import codecs, errors, gstreamer, spec
 from ffrtmp.planning import (
     accelerators,
     formats,
+    ladders,
     limits,
     locations,
     pictures,
@@ -68,6 +69,7 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
     if codec is None or container is None:
         raise errors.InvalidInput(_SUMMARY if len(faults.found) > 1 else None, faults=faults.found)
     rate = rates.choose(given, codec, faults, decisions)
+    ladder = ladders.choose(given, codec, container, faults, decisions)
     pictures.check(given, codec, source.kind, faults)
     family = accelerators.check(given, codec, rate, faults)
     audio = sound.choose(given, container, source.kind, faults)
@@ -126,6 +128,11 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
             local_path=source.kind is spec.InputKind.FILE or output is not None,
         ),
         queue=body.queue,
+        output_mode=spec.OutputMode(given.output_mode),
+        ladder=ladder,
+        segment_seconds=given.segment_seconds or ladders.SEGMENT_SECONDS,
+        segments=given.segments,
+        thumbnails=ladders.thumbnails(given),
         decisions=decisions,
     )
     if made.requires.engine is spec.Engine.GSTREAMER and (refused := gstreamer.refusals(made)):

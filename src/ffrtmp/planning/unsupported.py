@@ -15,14 +15,12 @@ FIELDS: dict[str, str] = {
     "stream_key": "write to a file with `output`",
     "target_vmaf": "choose a `crf`",
     "target_size": "choose a `bitrate` with `two_pass`",
-    "thumbnails": "leave it out",
-    "ladder": "submit one job per rung",
     "deadline": "use `priority`",
     "webhook": "follow `GET /events`",
 }
 #: field → (values that work, what to use meanwhile)
 VALUES: dict[str, tuple[frozenset[str], str]] = {
-    "output_mode": (frozenset({"file"}), "only `file` works"),
+    "output_mode": (frozenset({"file", "hls", "dash"}), "`file`, `hls` and `dash` work"),
     "chunking": (frozenset({"auto", "off"}), "`auto` and `off` work"),
 }
 #: values that name nothing at all are plain errors, not features to come

@@ -166,6 +166,49 @@ def _audio(value: object) -> object:
     return {"codec": value} if isinstance(value, str) else value
 
 
+_MOST_RUNGS = 12
+
+
+class RungBody(Body):
+    resolution: Resolution
+    crf: Annotated[float, Field(ge=0, le=63)] | None = None
+    bitrate: Bitrate | None = None
+    max_bitrate: Bitrate | None = None
+
+
+class LadderBody(Body):
+    """`auto`, `720p,360p:800k`, or a list of rungs."""
+
+    rungs: list[RungBody] = Field(default=[], max_length=_MOST_RUNGS)
+
+
+class ThumbnailsBody(Body):
+    interval: Annotated[float, *_parsed(units.seconds, "10", "1:00"), Field(ge=0.5, le=3600)] = 10.0
+    width: Annotated[int, Field(ge=32, le=640, multiple_of=2)] = 160
+
+
+def _rung(text: str) -> dict[str, object]:
+    size, colon, bitrate = text.strip().partition(":")
+    return {"resolution": size, "bitrate": bitrate} if colon else {"resolution": size}
+
+
+def _ladder(value: object) -> object:
+    if isinstance(value, str):
+        lowered = value.strip().lower()
+        return {} if lowered == "auto" else {"rungs": [_rung(part) for part in lowered.split(",")]}
+    if isinstance(value, list):
+        if not value:
+            raise ValueError("has no rung; write auto, or name a size: 720p")
+        return {"rungs": [_rung(part) if isinstance(part, str) else part for part in value]}
+    return value
+
+
+def _thumbnails(value: object) -> object:
+    if isinstance(value, bool):
+        return {} if value else None
+    return {"interval": value} if isinstance(value, int | float | str) else value
+
+
 class ParametersBody(Body):
     """`parameters` of a submission; `docs/job-spec.md` explains each."""
 
@@ -201,8 +244,10 @@ class ParametersBody(Body):
     audio: Annotated[AudioBody, BeforeValidator(_audio)] | None = None
     subtitles: SubtitleTracks = Field(default_factory=spec.Tracks)
     metadata: Annotated[Literal["keep", "strip"], BeforeValidator(_lower)] = "keep"
-    thumbnails: Any = None
-    ladder: Any = None
+    thumbnails: Annotated[ThumbnailsBody | None, BeforeValidator(_thumbnails)] = None
+    ladder: Annotated[LadderBody | None, BeforeValidator(_ladder)] = None
+    segment_seconds: Annotated[float, Field(ge=1, le=30)] | None = None
+    segments: Annotated[spec.Segments, BeforeValidator(_lower)] = spec.Segments.AUTO
     chunking: Annotated[str, BeforeValidator(_lower)] = "auto"
     verify: VerifyBody = VerifyBody()
     resource_limits: LimitsBody = LimitsBody()

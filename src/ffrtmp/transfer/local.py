@@ -11,9 +11,10 @@ import errno
 import functools
 import hashlib
 import os
+import shutil
 import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -57,8 +58,8 @@ def resolve_input(path: str, roots: Sequence[Path]) -> Path:
     return found
 
 
-def resolve_output(path: str, roots: Sequence[Path], *, overwrite: bool) -> Path:
-    """Where `path` will be: in a directory that exists under one of `roots`.
+def resolve_output(path: str, roots: Sequence[Path], *, overwrite: bool, folder: bool = False) -> Path:
+    """Where `path` will be: in a directory that exists under one of `roots`. `folder`: it is to be a directory itself.
 
     Raises TaskError: output_forbidden, output_exists.
     """
@@ -79,7 +80,12 @@ def resolve_output(path: str, roots: Sequence[Path], *, overwrite: bool) -> Path
         mode = None
     except OSError as error:
         raise TaskError(Code.OUTPUT_FORBIDDEN, f"The output {path} cannot be written: {error.strerror}.") from error
-    if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+    if mode is not None and folder and not stat.S_ISDIR(mode):
+        kind = "a file" if stat.S_ISREG(mode) else _kind(mode)
+        raise TaskError(
+            Code.OUTPUT_FORBIDDEN, f"The output {path} is {kind}; several files come out: name a directory."
+        )
+    if mode is not None and not folder and not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
         raise TaskError(Code.OUTPUT_FORBIDDEN, f"The output {path} is {_kind(mode)}; name a file.")
     if mode is not None and not overwrite:
         raise _exists(output)
@@ -90,6 +96,8 @@ def resolve_output(path: str, roots: Sequence[Path], *, overwrite: bool) -> Path
 
 def refuse_same_file(source: Path, output: Path) -> None:
     """The input is never written, not under another name either. Raises TaskError: output_forbidden."""
+    if output.is_dir() and source.resolve().is_relative_to(output.resolve()):
+        raise TaskError(Code.OUTPUT_FORBIDDEN, f"The output {output} holds the input; choose another directory.")
     if output.exists() and os.path.samefile(source, output):
         raise TaskError(Code.OUTPUT_FORBIDDEN, f"The output {output} is the input itself; choose another name.")
 
@@ -107,8 +115,12 @@ def is_stage_of(path: Path, attempt_id: str) -> bool:
 
 
 def make_durable(stage: Path, output: Path) -> None:
-    """Wait until the bytes of `stage` are on the disk. Raises TaskError: disk_full, transfer_failed."""
+    """Wait until the bytes of `stage`, a file or a directory of files, are on the disk. Raises TaskError: disk_full,
+    transfer_failed."""
     try:
+        if stage.is_dir():
+            for file in stage.iterdir():
+                _sync(file)
         _sync(stage)
     except OSError as error:
         raise _not_written(output, error) from error
@@ -143,7 +155,7 @@ def publish(
         if late and before is not _Before.REPLACED and _identity(output) == ours:
             _take_back(stage, output, before, ours)
         elif before is _Before.EXCHANGED:
-            stage.unlink()
+            remove(stage)
         _sync(output.parent, os.O_DIRECTORY)
     except FileExistsError:
         raise _exists(output) from None
@@ -178,6 +190,22 @@ def holds(path: Path, size_bytes: int, sha256: str, stop: threading.Event | None
         return False
 
 
+def adopt_folder(
+    path: Path, files: Mapping[str, Sequence[tuple[int, str]]], stop: threading.Event | None = None
+) -> bool:
+    """As `adopt`, for a directory that holds nothing but files of these sizes and hashes, each under a name of its own."""
+    try:
+        inside = list(path.iterdir())
+        known = all(any(holds(entry, *one, stop) for one in files.get(entry.name, ())) for entry in inside)
+        if not inside or not known:
+            return False
+        inode = path.lstat().st_ino
+        os.utime(path)
+        return path.lstat().st_ino == inode
+    except OSError:
+        return False
+
+
 def adopt(path: Path, size_bytes: int, sha256: str, stop: threading.Event | None = None) -> bool:
     """Take over what another attempt renamed into place, if `path` holds exactly that. From a True on it stays: the other one does
     not take it back when it wakes up late, since it sees another time of writing than it left.
@@ -207,6 +235,14 @@ def copy_of(path: Path, copy: Path, sha256: str, stop: threading.Event | None = 
         return found
     copy.unlink()
     return None
+
+
+def remove(path: Path) -> None:
+    """A file, or a directory with all that is in it. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _check_text(path: str, code: Code, what: str) -> None:
@@ -301,6 +337,11 @@ class _Before(enum.Enum):
 def _rename_new(stage: Path, output: Path) -> _Before:
     """Rename where nothing is yet. Raises FileExistsError."""
     if not _rename(stage, output, _RENAME_NOREPLACE):
+        if stage.is_dir():
+            if os.path.lexists(output):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(output))
+            stage.rename(output)  # over an empty directory at the most
+            return _Before.NOTHING
         os.link(stage, output, follow_symlinks=False)
         stage.unlink()
     return _Before.NOTHING
@@ -309,8 +350,8 @@ def _rename_new(stage: Path, output: Path) -> _Before:
 def _rename_over(stage: Path, output: Path) -> _Before:
     """Rename, whatever is there."""
     try:
-        if output.is_dir() or not _rename(stage, output, _RENAME_EXCHANGE):
-            stage.replace(output)  # never over a directory
+        if output.is_dir() is not stage.is_dir() or not _rename(stage, output, _RENAME_EXCHANGE):
+            stage.replace(output)  # never a file over a directory, nor a directory over anything in it
             return _Before.REPLACED
     except FileNotFoundError:
         return _rename_new(stage, output)
@@ -323,7 +364,7 @@ def _take_back(stage: Path, output: Path, before: _Before, ours: Identity | None
         _rename(stage, output, _RENAME_EXCHANGE)
         if _identity(stage) != ours:
             _rename(stage, output, _RENAME_EXCHANGE)
-            stage.unlink()
+            remove(stage)
         return
     output.rename(stage)
     if _identity(stage) != ours:

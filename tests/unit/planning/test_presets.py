@@ -150,8 +150,8 @@ def test_an_unknown_name_offers_the_nearest() -> None:
         ("description = 'x'\n[parameters]\ncrf = 23", "parameters.codec: is missing"),
         ("description = 'x'\n[parameters]\ncodec = 'h264'\ninput = 'a.mov'", "parameters.input: belongs to a job"),
         (
-            "description = 'x'\n[parameters]\ncodec = 'h264'\nthumbnails = true",
-            "parameters.thumbnails: is not supported yet",
+            "description = 'x'\n[parameters]\ncodec = 'h264'\nwebhook = 'x'",
+            "parameters.webhook: is not supported yet",
         ),
     ],
 )

@@ -163,8 +163,8 @@ def test_a_loudness_is_a_word_a_number_or_all_of_it() -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    found = _faults({"codec": "h264", "crf": 60, "tune": "x", "ladder": "auto", "input": "../x"}, scenario="nope")
-    assert set(found) == {"parameters.crf", "parameters.tune", "parameters.ladder", "parameters.input", "scenario"}
+    found = _faults({"codec": "h264", "crf": 60, "tune": "x", "webhook": "x", "input": "../x"}, scenario="nope")
+    assert set(found) == {"parameters.crf", "parameters.tune", "parameters.webhook", "parameters.input", "scenario"}
 
 
 @pytest.mark.parametrize("field", sorted(unsupported.FIELDS))
