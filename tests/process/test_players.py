@@ -7,15 +7,17 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 from tests.process.conftest import spec_of
 
-from ffrtmp.domain.spec import Ladder, OutputMode, Rung
+from ffrtmp.domain.spec import Audio, Ladder, OutputMode, Pick, Rung, Tracks
 from ffrtmp.domain.units import Resolution
-from ffrtmp.media import ladder, package, rungs
+from ffrtmp.media import ladder, package, renditions, rungs
+from ffrtmp.media.tools import Tools
 from ffrtmp.process import run
 
 BUNNY = Path(__file__).parents[1] / "media" / "bunny.mp4"
@@ -83,26 +85,54 @@ def browser(tmp_path: Path) -> list[str]:
     ]
 
 
+def spoken(tools: Tools, folder: Path) -> Path:
+    """The clip with a second sound and subtitles."""
+    text, clip = folder / "text.srt", folder / "spoken.mkv"
+    text.write_text("1\n00:00:00,200 --> 00:00:02,000\nbonjour\n\n2\n00:00:03,000 --> 00:00:04,000\nau revoir\n")
+    tone = ("-f", "lavfi", "-i", "sine=frequency=500:duration=5.28")
+    maps = ("-map", "0:v", "-map", "0:a", "-map", "1", "-map", "2", "-c", "copy", "-c:a:1", "aac", "-c:s", "srt")
+    languages = (
+        "-metadata:s:a:0",
+        "language=eng",
+        "-metadata:s:a:1",
+        "language=ger",
+        "-metadata:s:s:0",
+        "language=fre",
+    )
+    command = [tools.ffmpeg, "-nostdin", "-v", "error", "-i", str(BUNNY), *tone, "-i", str(text), *maps, *languages]
+    subprocess.run([*command, str(clip)], check=True, stdin=subprocess.DEVNULL)
+    return clip
+
+
 @pytest.mark.parametrize("page", ["hls", "dash"])
 @pytest.mark.parametrize("files", [False, True], ids=["ranges", "files"])
 async def test_it_plays_and_changes_its_size(browser, found_tools, look, tmp_path, page, files):
     folder = tmp_path / "show"
     folder.mkdir()
-    made = spec_of(BUNNY, output_mode=OutputMode.HLS, ladder=LADDER, segment_seconds=1.0)
-    source = await look(BUNNY)
+    clip = spoken(found_tools, tmp_path)
+    everything = {"audio": Audio(tracks=Tracks(pick=Pick.ALL)), "ladder": LADDER, "segment_seconds": 1.0}
+    made = spec_of(clip, output_mode=OutputMode.HLS, **everything)
+    source = await look(clip)
     planned, _ = rungs.plan(made, source)
     command = ladder.build(
         made,
         source,
         planned,
         tools=found_tools,
-        input_path=BUNNY,
+        input_path=clip,
         folder=folder,
         scratch=tmp_path,
         encoder="libx264",
     )
     assert (await run.to_end(command)).ok
-    package.write(folder, [rung.name for rung in planned], frame_rate=None, files=files)
+    package.write(
+        folder,
+        [rung.name for rung in planned],
+        sounds={one.name: one.label for one in renditions.sounds(made, source)},
+        texts={one.name: one.label for one in renditions.texts(made, source)},
+        frame_rate=None,
+        files=files,
+    )
     site = Site(folder)
     threading.Thread(target=site.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{site.server_port}/players/{page}.html"
@@ -120,4 +150,6 @@ async def test_it_plays_and_changes_its_size(browser, found_tools, look, tmp_pat
     assert abs(told["time"] - 5.28) < 0.1
     assert told["seen"][0] == 90
     assert told["height"] == 180
-    assert told["sounds"] >= 1
+    assert told["sounds"] == ["de", "en"]
+    assert told["texts"] == ["fr"]
+    assert told["cues"] == ["bonjour", "au revoir"]
