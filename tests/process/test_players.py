@@ -106,7 +106,7 @@ def spoken(tools: Tools, folder: Path) -> Path:
 
 @pytest.mark.parametrize("page", ["hls", "dash"])
 @pytest.mark.parametrize("files", [False, True], ids=["ranges", "files"])
-async def test_it_plays_and_changes_its_size(browser, found_tools, look, tmp_path, page, files):
+async def test_it_plays_and_changes_its_size_and_its_sound(browser, found_tools, look, tmp_path, page, files):
     folder = tmp_path / "show"
     folder.mkdir()
     clip = spoken(found_tools, tmp_path)
@@ -150,6 +150,7 @@ async def test_it_plays_and_changes_its_size(browser, found_tools, look, tmp_pat
     assert abs(told["time"] - 5.28) < 0.1
     assert told["seen"][0] == 90
     assert told["height"] == 180
+    assert told["heard"] == "de"
     assert told["sounds"] == ["de", "en"]
     assert told["texts"] == ["fr"]
     assert told["cues"] == ["bonjour", "au revoir"]
