@@ -78,6 +78,9 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
         raise errors.InvalidInput(_SUMMARY if len(faults.found) > 1 else None, faults=faults.found)
 
     resolution = given.resolution or (scenario.resolution if scenario else None)
+    if ladder is not None and resolution is not None:
+        decisions.append(f"resolution: not the scenario's {resolution}, as the ladder has sizes of its own")
+        resolution = None
     fps = given.fps or (scenario.fps if scenario else None)
     generated = source.kind is spec.InputKind.GENERATE
     duration = given.duration
@@ -126,6 +129,7 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
             min_memory_bytes=given.requires.min_memory_mb * 1024 * 1024,
             generates_input=generated,
             local_path=source.kind is spec.InputKind.FILE or output is not None,
+            many=ladders.many(given),
         ),
         queue=body.queue,
         output_mode=spec.OutputMode(given.output_mode),

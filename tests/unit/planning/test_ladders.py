@@ -87,3 +87,29 @@ def test_what_cannot_be_is_refused_by_field(parameters: dict[str, object], path:
     with pytest.raises(errors.InvalidInput) as raised:
         resolved(parameters)
     assert {fault.path: fault.code for fault in raised.value.faults}[f"parameters.{path}"] == code
+
+
+def test_a_scenarios_size_gives_way_to_a_ladder() -> None:
+    body = json.dumps({"scenario": "720p30-h264", "parameters": {"ladder": "360p"}}).encode()
+    what = resolve.resolve(bodies.parse(bodies.SubmitBody, body))
+    assert isinstance(what, spec.Spec)
+    assert (what.resolution, what.fps) == (None, "30")
+    assert "resolution: not the scenario's 720p, as the ladder has sizes of its own" in what.decisions
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [({"output_mode": "hls"}, "output_mode"), ({"output_mode": "dash"}, "output_mode"), ({"ladder": "auto"}, "ladder")],
+)
+def test_gstreamer_that_is_named_makes_neither(parameters: dict[str, object], field: str) -> None:
+    with pytest.raises(errors.InvalidInput) as refused:
+        resolved({**parameters, "engine": "gstreamer"})
+    [fault] = refused.value.faults
+    assert fault.path == f"parameters.{field}"
+    assert "use engine ffmpeg or auto" in fault.message
+
+
+def test_an_agent_of_the_reference_gets_no_directory_to_make() -> None:
+    assert resolved({"output": "show", "output_mode": "hls"}).requires.many
+    assert resolved({"output": "show", "ladder": "auto"}).requires.many
+    assert not resolved({"output": "show.mp4"}).requires.many

@@ -128,6 +128,9 @@ def test_a_reference_agent_takes_only_what_its_protocol_can_say() -> None:
     assert not node.unmet(spec.Requires(local_path=True, container=spec.Container.MP4), old)
     assert node.unmet(spec.Requires(local_path=True, container=spec.Container.WEBM), old)
     assert node.unmet(spec.Requires(), old)
+    ladder = spec.Requires(local_path=True, container=spec.Container.MP4, many=True)
+    assert node.unmet(ladder, old) == ["it is a reference agent: it makes neither ladders nor packages"]
+    assert not node.unmet(ladder, _node())
 
 
 def test_a_node_satisfies_classes_by_id() -> None:
