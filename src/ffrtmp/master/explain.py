@@ -96,9 +96,9 @@ def _decisions(found: job.Job, what: spec.Work) -> list[str]:
         ]
     if found.result:
         made += found.result.decisions
+        made += [_rung(rung) for rung in found.result.ladder]
     if found.result and found.result.quality:
         made += [f"measured: {note}" for note in found.result.quality.notes]
-        made += [_rung(rung) for rung in found.result.ladder]
     return made
 
 

@@ -223,7 +223,7 @@ def thumbnails(
         name="ffmpeg thumbnails",
         argv=tuple(argv),
         cwd=made.parent,
-        limits=bounds.limits(spec, (made.parent,)),
+        limits=bounds.limits(spec.limits, (made.parent,)),
         reads=(made,),
         writes=(made.parent,),
     )

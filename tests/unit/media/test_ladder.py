@@ -3,12 +3,13 @@
 from fractions import Fraction
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.unit.media.test_ffmpeg import BITRATE, CAPPED, GUARD, QUIET, SOURCE, spec
 
-from ffrtmp.domain.spec import Codec, Ladder, OutputMode, Rung
+from ffrtmp.domain.spec import Codec, Ladder, Limits, OutputMode, Rung, Thumbnails
 from ffrtmp.domain.units import Resolution
-from ffrtmp.media import hardware, ladder, rungs
+from ffrtmp.media import boxes, hardware, ladder, rungs
 from ffrtmp.media.tools import Tools
 
 TWO = Ladder(
@@ -97,3 +98,24 @@ def test_thumbnails_are_found_on_their_sheets(count, last):
         seconds=float(Fraction(count * 10 - 5)),
     )
     assert sheets.webvtt().endswith(last)
+
+
+def test_every_command_keeps_to_the_jobs_limits():
+    limits = Limits(timeout_seconds=60.0, max_disk_bytes=10**6, max_cpu_percent=150, max_memory_bytes=10**9)
+    made = spec(output_mode=OutputMode.HLS, ladder=TWO, limits=limits)
+    planned = rungs.plan(made, SOURCE)[0]
+    long = msgspec.structs.replace(SOURCE, video=[msgspec.structs.replace(SOURCE.video[0], last_pts=60.0)])
+    how = {"tools": Tools(ffmpeg="/ff"), "input_path": Path("/in/in.mp4"), "scratch": Path("/scratch")}
+    track = boxes.Track(codec="avc1", timescale=1, header_bytes=0, fragments=[], width=640, height=360)
+    sheets, _ = ladder.thumbnails(
+        made, Thumbnails(), track, SOURCE.main_video, tools=Tools(ffmpeg="/ff"), made=Path("/out/360p.mp4")
+    )
+    samples = [one for one, _ in ladder.samples(made, long, planned[0], encoder="libx264", **how)]
+    assert len(samples) == 3
+    for command in (
+        ladder.build(made, SOURCE, planned, folder=Path("/out"), encoder="libx264", **how),
+        sheets,
+        *samples,
+    ):
+        told = command.limits
+        assert (told.wall_seconds, told.disk_bytes, told.cpu_percent, told.memory_bytes) == (60.0, 10**6, 150, 10**9)
