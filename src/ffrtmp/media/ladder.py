@@ -92,7 +92,7 @@ def build(
 
     whole = job(base(spec, planned), measured)
     jobs = [job(rung.spec, () if spec.packaged else measured) for rung in planned]
-    tail = ["-filter_complex", _filters(whole, source, planned, coder)]
+    tail = [part for graph in _graphs(whole, source, planned, coder) for part in ("-filter_complex", graph)]
     for index, (one, rung) in enumerate(zip(jobs, planned, strict=True)):
         tail += ["-map", f"[out{index}]", *one.coding(*_keyframes(spec, whole, coder))]
         tail += [] if spec.packaged else one.sound()
@@ -106,18 +106,31 @@ def build(
     return whole.command("ffmpeg", tail)
 
 
-def _filters(
-    job: ffmpeg.Job,
-    source: Inspection | None,
-    planned: Sequence[rungs.Planned],
-    encoder: codecs.Encoder,
+def _graphs(
+    job: ffmpeg.Job, source: Inspection | None, planned: Sequence[rungs.Planned], encoder: codecs.Encoder
+) -> list[str]:
+    """One; but FFmpeg 9.0.2 hands what HDR says of its display to the first encoder of a graph only. Those that are not told in
+    their own words get a graph each."""
+    video = None if source is None else source.main_video
+    plans = [picture.plan(rung.spec, video) for rung in planned]
+    said = plans[0].coloured
+    if not (said.mastering or said.light_level) or colour.encoder_params(said, encoder.name):
+        return [_cascade(job, planned, plans, encoder)]
+    return [
+        f"[{job.video_stream}]"
+        + (",".join([*job.timing.video_filters, *plan.filters, *encoder.picture(plan.pixel_format)[0]]) or "null")
+        + f"[out{index}]"
+        for index, plan in enumerate(plans)
+    ]
+
+
+def _cascade(
+    job: ffmpeg.Job, planned: Sequence[rungs.Planned], plans: Sequence[picture.Picture], encoder: codecs.Encoder
 ) -> str:
     """`[0:0]scale=…,split=2[made0][next0];[made0]format=…[out0];[next0]scale=…`: each size from the next larger one. What
     changes the picture otherwise (fields, HDR) is done once, before the first split."""
-    video = None if source is None else source.main_video
     stream, parts = job.video_stream, []
-    for index, rung in enumerate(planned):
-        plan = picture.plan(rung.spec, video)
+    for index, (rung, plan) in enumerate(zip(planned, plans, strict=True)):
         chain = [*job.timing.video_filters, *plan.filters]
         if index:
             scale = f"scale={rung.width}:{rung.height}:flags=bicubic"

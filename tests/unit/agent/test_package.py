@@ -15,6 +15,7 @@ from ffrtmp.domain import node
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.spec import (
     Audio,
+    AudioCodec,
     Codec,
     Container,
     Deinterlace,
@@ -196,6 +197,37 @@ async def test_hdr_is_told_to_players(bench):
     assert " ".join(ended.result.command).count("tonemap=tonemap") == 1
     sheets = [light(bench.media / folder / "thumbs-001.jpg") for folder in ("show", "sdr")]
     assert abs(sheets[0] - sheets[1]) < 5  # JPEG has no HDR
+
+
+DISPLAY = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=900,400"
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder", "name"),
+    [
+        (Codec.H265, "libx265", "hvc1.2.4.L30.90"),
+        (Codec.VP9, "libvpx-vp9", "vp09.02.10.10.0"),
+        (Codec.AV1, "libsvtav1", "av01.0.00M.10.0.11"),
+    ],
+)
+async def test_the_display_of_hdr_is_told_in_every_size(bench, codec, encoder, name):
+    coded = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", f"{DISPLAY}:log-level=none")
+    given = made_by(bench, "pq.mp4", *picture(), "-vf", PQ, *coded)
+    bench.kit.encoders[:] = [node.Encoder(name=encoder, codec=codec, engine=Engine.FFMPEG, works=True)]
+    ended = await bench.run(a_package(given, codec=codec, ladder=TWO))
+    assert ended.failure is None, bench.master.logs  # the verdict compares the display
+    assert ended.result.verdict.checks["54p"]["light_level"] == {"max_content": 900, "max_average": 400}
+    listed = m3u8.load(str(bench.media / "show" / "master.m3u8")).playlists
+    assert all(one.stream_info.codecs.startswith(name) for one in listed)
+
+
+@pytest.mark.parametrize(("encoder", "codec"), [("ac3", "ac-3"), ("flac", "fLaC"), ("libopus", "opus")])
+async def test_a_sound_that_is_copied_is_named(bench, encoder, codec):
+    given = made_by(bench, "in.mkv", *picture(), *tone(400), *H264, "-c:a", encoder)
+    ended = await bench.run(a_package(given, ladder=TWO, audio=Audio(codec=AudioCodec.COPY)))
+    assert ended.failure is None, bench.master.logs
+    [first, _] = m3u8.load(str(bench.media / "show" / "master.m3u8")).playlists
+    assert first.stream_info.codecs.split(",")[1] == codec
 
 
 async def test_fields_and_loudness_are_mended_before_the_sizes_part(bench):
