@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ffrtmp.cli import connection, output, placing, show
-from ffrtmp.domain import errors, units
+from ffrtmp.cli import connection, output, placing, show, text
+from ffrtmp.domain import errors
 
 if TYPE_CHECKING:
     from ffrtmp.cli.transcoding import Item
@@ -95,6 +95,7 @@ def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
         "rate",
         "preset",
         "resolution",
+        "ladder",
         "fps",
         "audio",
         "start",
@@ -104,7 +105,7 @@ def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
         "kind",
     )
     # what the job takes follows from these; only what was asked beside them is news
-    implied = ("engine", "codec", "container", "generates_input", "local_path")
+    implied = ("engine", "codec", "container", "generates_input", "local_path", "many")
     asked = {name: value for name, value in spec.get("requires", {}).items() if name not in implied}
     more = {name: value for name, value in spec.items() if name not in (*known, "requires", "decisions")}
     length = spec.get("duration")
@@ -113,27 +114,16 @@ def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
         ("Output", spec.get("output") or ""),
         (
             "Video",
-            f"{spec['codec']} in {spec['container']}, {_rate(spec['rate'])}, preset {spec.get('preset', 'medium')}",
+            f"{spec['codec']} in {spec['container']}, {text.asked_rate(spec['rate'])}, preset {spec.get('preset', 'medium')}",
         ),
-        ("Size", str(units.Resolution(size.get("width"), size["height"])) if size else _AS_INPUT),
+        ("Size", text.resolution(size) if size else "" if "ladder" in spec else _AS_INPUT),
+        ("Sizes", text.ladder(spec["ladder"]) if "ladder" in spec else ""),
         ("Frame rate", spec.get("fps") or _AS_INPUT),
         ("Audio", _audio(audio, spec)),
         ("Start", f"{spec['start']:g} s" if spec.get("start") else ""),
         ("Duration", f"{length:g} s" if length is not None else ""),
         *show.spec_pairs({**more, **({"requires": asked} if asked else {})}),
     ]
-
-
-def _rate(rate: dict[str, Any]) -> str:
-    most = f", at most {_bitrate(rate['max_bitrate_bps'])}" if rate.get("max_bitrate_bps") else ""
-    if rate.get("crf") is not None:
-        return f"crf {rate['crf']:g}{most}"
-    passes = " in two passes" if rate.get("mode") == "two_pass" else ""
-    return f"{_bitrate(rate['bitrate_bps'])}{passes}{most}"
-
-
-def _bitrate(bps: int) -> str:
-    return f"{bps / 1e6:g} Mb/s" if bps >= 1_000_000 else f"{bps / 1e3:g} kb/s"
 
 
 def _audio(audio: dict[str, Any], spec: dict[str, Any]) -> str:
@@ -145,7 +135,7 @@ def _audio(audio: dict[str, Any], spec: dict[str, Any]) -> str:
         return "none" if codec == "none" else "copied"
     asked = "".join(
         (
-            f" at {_bitrate(audio['bitrate_bps'])}" if audio.get("bitrate_bps") else "",
+            f" at {text.asked_bitrate(audio['bitrate_bps'])}" if audio.get("bitrate_bps") else "",
             f", channels: {audio['channels']}" if audio.get("channels") else "",
         )
     )

@@ -177,7 +177,8 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 def spec_pairs(spec: dict[str, Any]) -> list[tuple[str, str]]:
     """A resolved spec; its decisions are told apart, and what is not set is left out."""
-    said = flat({name: item for name, item in spec.items() if name != "decisions"})
+    told = {name: item for name, item in spec.items() if name != "decisions"}
+    said = flat(told | ({"ladder": text.ladder(told["ladder"])} if told.get("ladder") is not None else {}))
     return [(name, value) for name, value in said if value != "None"]
 
 

@@ -1,7 +1,7 @@
 """How values are written for people. Times of the API are RFC 3339 in UTC; people get their own clock."""
 
 import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ffrtmp.domain import units
 
@@ -109,3 +109,30 @@ def speeds(progress: "Progress | None", *, short: bool = False) -> str:
         f"{progress.dropped_frames} dropped" if progress.dropped_frames else "",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def asked_rate(rate: dict[str, Any]) -> str:
+    """`crf 23, at most 3 Mb/s`, of a spec."""
+    most = f", at most {asked_bitrate(rate['max_bitrate_bps'])}" if rate.get("max_bitrate_bps") else ""
+    if rate.get("crf") is not None:
+        return f"crf {rate['crf']:g}{most}"
+    passes = " in two passes" if rate.get("mode") == "two_pass" else ""
+    return f"{asked_bitrate(rate['bitrate_bps'])}{passes}{most}"
+
+
+def asked_bitrate(bps: int) -> str:
+    """Exactly as it was asked for."""
+    return f"{bps / 1e6:g} Mb/s" if bps >= 1_000_000 else f"{bps / 1e3:g} kb/s"
+
+
+def resolution(size: dict[str, Any]) -> str:
+    return str(units.Resolution(size.get("width"), size["height"]))
+
+
+def ladder(asked: dict[str, Any]) -> str:
+    """`auto`, or `1080p, 720p (3 Mb/s)`, of a spec."""
+    rungs = (
+        resolution(rung["resolution"]) + (f" ({asked_rate(rung['rate'])})" if rung.get("rate") else "")
+        for rung in asked.get("rungs", [])
+    )
+    return ", ".join(rungs) or "auto"

@@ -1,6 +1,7 @@
 """`ffrtmp jobs`, against a real HTTP server with canned answers."""
 
 import json
+import re
 
 import pytest
 
@@ -329,6 +330,13 @@ def test_faults_are_told_by_the_options_that_were_typed(run, master):
     assert "--bitrate: 'abc' is not a bitrate" in told.err
     assert "--input: begins with -" in told.err
     assert told.out == ""
+
+
+def test_dry_run_tells_the_sizes_of_a_ladder(run):
+    told = run("jobs", "submit", "--scenario", "720p30-h264", "--ladder", "360p:800k,180p", "--dry-run").out
+    assert re.search(r"Sizes +360p \(800 kb/s\), 180p\n", told)
+    assert "requires" not in told
+    assert re.search(r"Sizes +auto\n", run("jobs", "submit", "--codec", "h264", "--ladder", "auto", "--dry-run").out)
 
 
 def test_dry_run_needs_no_master(run):
