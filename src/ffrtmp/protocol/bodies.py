@@ -244,8 +244,14 @@ class ParametersBody(Body):
     audio: Annotated[AudioBody, BeforeValidator(_audio)] | None = None
     subtitles: SubtitleTracks = Field(default_factory=spec.Tracks)
     metadata: Annotated[Literal["keep", "strip"], BeforeValidator(_lower)] = "keep"
-    thumbnails: Annotated[ThumbnailsBody | None, BeforeValidator(_thumbnails)] = None
-    ladder: Annotated[LadderBody | None, BeforeValidator(_ladder)] = None
+    thumbnails: Annotated[
+        ThumbnailsBody | None,
+        BeforeValidator(_thumbnails, json_schema_input_type=ThumbnailsBody | bool | float | str | None),
+    ] = None
+    ladder: Annotated[
+        LadderBody | None,
+        BeforeValidator(_ladder, json_schema_input_type=LadderBody | list[RungBody | str] | str | None),
+    ] = None
     segment_seconds: Annotated[float, Field(ge=1, le=30)] | None = None
     segments: Annotated[spec.Segments, BeforeValidator(_lower)] = spec.Segments.AUTO
     chunking: Annotated[str, BeforeValidator(_lower)] = "auto"
