@@ -15,6 +15,7 @@ from ffrtmp.cli.serving import PORT
 from ffrtmp.domain import errors
 
 _DEFAULT_PORT = 8080
+_MASTER_METRICS, _AGENT_METRICS = 9090, 9091
 #: whoever stops it waits for this: what runs goes back to the queue
 _AGENT_GRACE = "2s"
 #: where the address stands while it runs, for whoever starts a second one
@@ -111,6 +112,8 @@ async def _up(
     environment = serving.child_environment()
     if temporary:
         environment["FFRTMP_STATE_DIR"] = str(folder)
+    # who lets any port do has several of these at once: between looking and listening another could take the usual one
+    scraped = {usual: usual if port and free(usual) else 0 for usual in (_MASTER_METRICS, _AGENT_METRICS)}
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -120,7 +123,7 @@ async def _up(
         master = await programs.start(
             "master",
             ["--host", "127.0.0.1", "--port", str(port), "--no-tls", "--db", str(folder / "master.db"),
-             "--metrics-port", str(9090 if free(9090) else 0),
+             "--metrics-port", str(scraped[_MASTER_METRICS]),
              *(f"--presets={one.resolve()}" for one in presets)],
         )  # fmt: skip
         url = str(master["url"])
@@ -129,7 +132,7 @@ async def _up(
             "agent",
             ["--register", "--master", url, "--max-concurrent-jobs", str(slots), "--work-dir", str(folder / "work"),
              "--stop-grace", _AGENT_GRACE,
-             "--metrics-host", "127.0.0.1", "--metrics-port", str(9091 if free(9091) else 0),
+             "--metrics-host", "127.0.0.1", "--metrics-port", str(scraped[_AGENT_METRICS]),
              *(f"--media-root={root.resolve()}" for root in roots)],
         )  # fmt: skip
         _tell(master, agent, url, roots, folder if temporary else None)
