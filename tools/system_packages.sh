@@ -8,6 +8,9 @@ case "${1:-}" in
   # chromium plays packages
   test) wanted=(bash-completion strace systemd gstreamer1.0-tools gstreamer1.0-libav
     gstreamer1.0-plugins-{base,good,bad,ugly} chromium) ;;
+  # nginx with its RTMP module is the server that streams go to
+  test) wanted=(bash-completion strace systemd gstreamer1.0-tools gstreamer1.0-libav
+    gstreamer1.0-plugins-{base,good,bad,ugly} nginx-light libnginx-mod-rtmp) ;;
   *) echo "usage: $0 test" >&2; exit 2 ;;
 esac
 missing=()

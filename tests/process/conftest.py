@@ -41,6 +41,8 @@ def _blu_ray_subtitles() -> bytes:
     return made
 
 
+#: flv is what streams are in, see test_rtmp
+FILES = [container for container in Container if container is not Container.FLV]
 _FIELDS = ("-f", "lavfi", "-i", "testsrc2=size=192x108:rate=50:duration=2")
 _WEAVE = ("-vf", "tinterlace=interleave_top,setfield=tff")
 _PQ = (

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 import pytest
+from tests.process.conftest import FILES
 
 from ffrtmp.agent import capabilities, machine
 from ffrtmp.domain import codecs as rules
@@ -26,7 +27,7 @@ from ffrtmp.process import run
 
 BUNNY = Path(__file__).parents[1] / "media" / "bunny.mp4"
 SMALL = Resolution(None, 72)
-COMBINATIONS = [(codec, container) for codec in Codec for container in Container if codec in CONTAINER_VIDEO[container]]
+COMBINATIONS = [(codec, container) for codec in Codec for container in FILES if codec in CONTAINER_VIDEO[container]]
 
 
 @pytest.mark.parametrize(("codec", "container"), COMBINATIONS, ids=[f"{a}-{b}" for a, b in COMBINATIONS])

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import msgspec
 import pytest
-from tests.process.conftest import Made, spec_of
+from tests.process.conftest import FILES, Made, spec_of
 
 from ffrtmp.agent import capabilities
 from ffrtmp.domain import errors
@@ -82,7 +82,7 @@ def transcode(gst, look, tmp_path):
     return transcode
 
 
-COMBINATIONS = [(codec, container) for codec in Codec for container in Container if codec in CONTAINER_VIDEO[container]]
+COMBINATIONS = [(codec, container) for codec in Codec for container in FILES if codec in CONTAINER_VIDEO[container]]
 
 
 @pytest.mark.parametrize(("codec", "container"), COMBINATIONS, ids=[f"{a}-{b}" for a, b in COMBINATIONS])
@@ -186,7 +186,7 @@ async def test_peculiar_sources(transcode, sources, name):
 
 AUDIO = [
     (heard, container)
-    for container in Container
+    for container in FILES
     for heard in sorted(CONTAINER_AUDIO[container])
     if (heard, container) != (AudioCodec.OPUS, Container.MP4)
 ]

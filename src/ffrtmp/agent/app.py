@@ -146,6 +146,7 @@ async def _serve(
             inspector=inspector,
             master=one,
             threads=settings.threads,
+            private_targets=settings.private_targets,
             inspect_threads=min(max(1, cores() // settings.slots), _INSPECT_THREADS),
             limiter=limiter,
             meters=energy.Meters(await asyncio.to_thread(energy.sources)),

@@ -27,16 +27,24 @@ _LOG_SECONDS = 5.0
 
 
 class Attempt:
-    """`tell` hands events to the session, `may_publish` is asked from another thread just before the rename."""
+    """`tell` hands events to the session, `may_publish` is asked from another thread just before the rename, `holds` before each
+    piece of a stream: whether the lease lasts."""
 
     def __init__(
-        self, grant: Grant, kit: Kit, *, tell: Callable[[m.Event], None], may_publish: Callable[[str], bool]
+        self,
+        grant: Grant,
+        kit: Kit,
+        *,
+        tell: Callable[[m.Event], None],
+        may_publish: Callable[[str], bool],
+        holds: Callable[[str], bool],
     ) -> None:
         self.grant = grant
         self.work = grant.spec
         self.kit = kit
         self.tell = tell
         self.may_publish = may_publish
+        self.holds = holds
         self.granted_at = time.monotonic()
         self.running = asyncio.Event()  #: cleared while paused
         self.running.set()

@@ -1,6 +1,7 @@
 """A task of kind `encode`: input → commands → verification → publication."""
 
 import asyncio
+from pathlib import Path
 
 from ffrtmp.agent import engines, ladder, source, verification, ways
 from ffrtmp.agent import messages as m
@@ -23,40 +24,19 @@ async def encode(attempt: Attempt) -> Result:
     path = await source.fetched(attempt, scratch)
     if path is not None and output is not None:
         await in_thread(local.refuse_same_file, path, output)
-    found = None
-    if path is not None:
-        found = await source.inspect(attempt, path, start=attempt.spec.start, duration=attempt.spec.duration)
-    inspection = None if found is None else found.inspection
+    found = await source.looked_into(attempt, path)
     if attempt.spec.many:
         return await ladder.encode(attempt, scratch, found, publication)
-    expectation = verify.expect(attempt.spec, inspection)
-    for note in expectation.notes:
-        attempt.log.note(note)
-    attempt.note_made(decisions=expectation.notes)
+    expectation = expected(attempt, found)
     if output is not None and (adoptable := await publication.made_before()) is not None:
         attempt.log.note(f"{output} was published by an earlier attempt of this task; it is not encoded again")
         attempt.tell(m.TaskStarted(attempt.id))
         await verification.judge(attempt, adoptable.copy or output, expectation, found, scratch)
         return await publication.adopt(adoptable)
-    chosen = engines.choose(attempt.spec, inspection, kit)
-    attempt.note_made(engine=chosen.engine, engine_reason=chosen.reason)
-    attempt.log.note(f"engine: {chosen.engine} {chosen.version} ({chosen.reason})")
     made = scratch / f"output.{attempt.spec.container}"
     if output is not None:
         made = await asyncio.to_thread(kit.work.stage, output, attempt.id)
-    run = engines.begin(
-        chosen,
-        engines.Task(
-            attempt=attempt,
-            source=inspection,
-            expectation=expectation,
-            input=path,
-            output=made,
-            scratch=scratch,
-            threads=attempt.threads,
-        ),
-    )
-    await run.prepare()
+    run = await begun(attempt, found, expectation, input=path, output=made, scratch=scratch)
 
     async def one_way(choice: Choice) -> str:
         commands = run.commands(choice)
@@ -69,3 +49,42 @@ async def encode(attempt: Attempt) -> Result:
 
     sha256 = await ways.first_that_works(attempt, await run.ways(), one_way)
     return await publication.publish(made, sha256)
+
+
+def expected(attempt: Attempt, found: source.Source | None) -> verify.Expectation:
+    """What must come out; what was decided on the way is told. Raises TaskError."""
+    expectation = verify.expect(attempt.spec, None if found is None else found.inspection)
+    for note in expectation.notes:
+        attempt.log.note(note)
+    attempt.note_made(decisions=expectation.notes)
+    return expectation
+
+
+async def begun(
+    attempt: Attempt,
+    found: source.Source | None,
+    expectation: verify.Expectation,
+    *,
+    input: Path | None,
+    output: Path,
+    scratch: Path,
+) -> engines.Run:
+    """The engine is chosen, and ready to encode. Raises TaskError."""
+    inspection = None if found is None else found.inspection
+    chosen = engines.choose(attempt.spec, inspection, attempt.kit)
+    attempt.note_made(engine=chosen.engine, engine_reason=chosen.reason)
+    attempt.log.note(f"engine: {chosen.engine} {chosen.version} ({chosen.reason})")
+    run = engines.begin(
+        chosen,
+        engines.Task(
+            attempt=attempt,
+            source=inspection,
+            expectation=expectation,
+            input=input,
+            output=output,
+            scratch=scratch,
+            threads=attempt.threads,
+        ),
+    )
+    await run.prepare()
+    return run

@@ -14,7 +14,7 @@ from ffrtmp.agent.running import run_all
 from ffrtmp.domain import errors
 from ffrtmp.domain.command import Command
 from ffrtmp.domain.errors import Code, TaskError
-from ffrtmp.domain.spec import Engine, Queue, Spec
+from ffrtmp.domain.spec import Engine, Hwaccel, Queue, Spec
 from ffrtmp.media import choice, ffmpeg, gst_encoders, gstreamer
 from ffrtmp.media.choice import Choice
 from ffrtmp.media.gst_progress import GstreamerProgress
@@ -66,12 +66,28 @@ def choose(spec: Spec, source: Inspection | None, kit: Kit) -> Chosen:
         return _gstreamer(spec, source, kit, "named by the job")
     if spec.requires.encoder in gst_encoders.BY_NAME:
         return _gstreamer(spec, source, kit, f"auto: {spec.requires.encoder} is an encoder of GStreamer")
-    if spec.queue is not Queue.LIVE or spec.requires.encoder is not None:
+    streams = spec.target is not None
+    if (spec.queue is not Queue.LIVE and not streams) or spec.requires.encoder is not None:
         return _ffmpeg(kit, "auto: files and generated clips are for ffmpeg")
+    prefers = f"auto: {'an RTMP output' if streams else 'the live queue'} prefers GStreamer"
+    if streams and (gpu := _gpu_encoder(spec, kit)):
+        # what must keep up with the clock is not left to the processor where a GPU can do it
+        return _ffmpeg(kit, f"{prefers}, but {gpu} works here, and GStreamer's jobs are encoded in software")
     try:
-        return _gstreamer(spec, source, kit, "auto: the live queue prefers GStreamer")
+        return _gstreamer(spec, source, kit, prefers)
     except TaskError as error:
-        return _ffmpeg(kit, f"auto: the live queue prefers GStreamer, but: {error.failure.message}")
+        return _ffmpeg(kit, f"{prefers}, but: {error.failure.message}")
+
+
+def _gpu_encoder(spec: Spec, kit: Kit) -> str | None:
+    """FFmpeg's, that a job with `hwaccel` auto gets here."""
+    if spec.hwaccel is not Hwaccel.AUTO:
+        return None
+    try:
+        first = choice.candidates(spec, None, choice.Offer(encoders=kit.encoders))[0]
+    except TaskError:
+        return None
+    return first.encoder.name if first.use is not None else None
 
 
 def begin(chosen: Chosen, task: Task) -> Run:

@@ -38,6 +38,7 @@ class Kit(msgspec.Struct, frozen=True, kw_only=True):
     master: Master
     threads: int | None = None  #: of one engine; None: its own choice
     inspect_threads: int = 1
+    private_targets: bool = False  #: streams may go to this machine and its private networks
     sandbox: run.Sandbox = run.OFF
     limiter: Limiter = Limiter()
     meters: Meters = Meters()

@@ -51,6 +51,11 @@ class Session(Moves):
         held = self._held.get(attempt_id)
         return held is not None and held.stage is Stage.PUBLISHING and held.fence is not None and now < held.fence
 
+    def holds(self, attempt_id: str, now: float) -> bool:
+        """Asked before each piece that goes where another attempt's must not go at the same time."""
+        held = self._held.get(attempt_id)
+        return held is not None and held.fence is not None and now < held.fence
+
     def deadline(self) -> float | None:
         """When a Tick is due; None: only an event can change anything."""
         if self._exit is not None:

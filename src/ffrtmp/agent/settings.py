@@ -25,6 +25,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: int = 9091
     gpu_sessions: int | None = None  #: hardware encodes at the same time; None: as many as the driver lets
     generate_input: bool = True
+    private_targets: bool = False  #: streams may go to this machine and its private networks
     api_key: str = ""
     cert: Path | None = None
     key: Path | None = None

@@ -101,11 +101,14 @@ class Shell(Executor[Task]):
 
     def start_task(self, grant: Grant) -> Task:
         assert self.kit is not None
-        return Task(grant, self.kit, tell=self.feed, may_publish=self.may_publish)
+        return Task(grant, self.kit, tell=self.feed, may_publish=self.may_publish, holds=self.holds)
 
     def may_publish(self, attempt_id: str) -> bool:
         """Asked in the instant before a rename."""
         return self._session.may_publish(attempt_id, clock())
+
+    def holds(self, attempt_id: str) -> bool:
+        return self._session.holds(attempt_id, clock())
 
     def exit(self, effect: m.Exit) -> None:
         if not self._exit.done():

@@ -58,6 +58,13 @@ async def fetched(attempt: Attempt, scratch: Path) -> Path | None:
     return await fetch(attempt, attempt.work.input, scratch / "input")
 
 
+async def looked_into(attempt: Attempt, path: Path | None) -> Source | None:
+    """The input of an encode as it is. `path` None: it is generated. Raises TaskError."""
+    if path is None:
+        return None
+    return await inspect(attempt, path, start=attempt.spec.start, duration=attempt.spec.duration)
+
+
 async def fetch(attempt: Attempt, given: Input, dest: Path) -> Path:
     """Where a file is that the work names; an upload comes to `dest`. Raises TaskError: input_missing, timed_out, …"""
     limit = attempt.work.limits.timeout_seconds

@@ -1,4 +1,4 @@
-"""One attempt, from its grant to what is reported of it. What it does is its kind's affair: `encode`, `measurement`."""
+"""One attempt, from its grant to what is reported of it. What it does is its kind's: `encode`, `streaming`, `measurement`."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ffrtmp.agent import encode, measurement
+from ffrtmp.agent import encode, measurement, streaming
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.agent.kit import Kit
@@ -15,7 +15,8 @@ from ffrtmp.agent.publication import Dropped
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code, Failure, TaskError
 from ffrtmp.domain.job import Grant, Result
-from ffrtmp.domain.spec import Measurement
+from ffrtmp.domain.spec import Measurement, Spec
+from ffrtmp.domain.streaming import Target
 from ffrtmp.process.log import clean
 from ffrtmp.telemetry import logs
 
@@ -24,12 +25,18 @@ _LONGEST_MESSAGE = 2000  #: characters; the log has the rest
 
 
 class Task:
-    """`tell` hands events to the session, `may_publish` is asked from another thread just before the rename."""
+    """The arguments are `Attempt`'s."""
 
     def __init__(
-        self, grant: Grant, kit: Kit, *, tell: Callable[[m.Event], None], may_publish: Callable[[str], bool]
+        self,
+        grant: Grant,
+        kit: Kit,
+        *,
+        tell: Callable[[m.Event], None],
+        may_publish: Callable[[str], bool],
+        holds: Callable[[str], bool],
     ) -> None:
-        self.attempt = Attempt(grant, kit, tell=tell, may_publish=may_publish)
+        self.attempt = Attempt(grant, kit, tell=tell, may_publish=may_publish, holds=holds)
         self._task = asyncio.create_task(self._run(), name=f"attempt {grant.attempt_id}")
         # not from within: a task that is cancelled before its first step never runs
         self._task.add_done_callback(self._tell_end)
@@ -68,6 +75,8 @@ class Task:
             match attempt.work:
                 case Measurement() as asked:
                     result = await measurement.measure(attempt, asked)
+                case Spec(target=Target() as target):
+                    result = await streaming.stream(attempt, target)
                 case _:
                     result = await encode.encode(attempt)
         except (asyncio.CancelledError, Dropped):

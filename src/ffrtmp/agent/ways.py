@@ -12,15 +12,14 @@ from ffrtmp.domain.job import Step
 from ffrtmp.media import choice
 from ffrtmp.media.inspection import Inspection
 
+T = TypeVar("T")
+
 #: what may be a GPU's or its driver's fault
 _MENDABLE = frozenset(
     {Code.ENCODER_UNAVAILABLE, Code.ENGINE_CRASHED, Code.ENGINE_FAILED, Code.OUTPUT_INVALID, Code.STALLED}
 )
 #: what may be its decoder's: an input that was inspected is one that software can decode
 _MENDABLE_BY_DECODING = frozenset({Code.INPUT_INVALID, Code.INPUT_TRUNCATED})
-
-
-T = TypeVar("T")
 
 
 async def of_ffmpeg(attempt: Attempt, source: Inspection | None) -> list[choice.Choice]:

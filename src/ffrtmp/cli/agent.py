@@ -73,6 +73,12 @@ _OPTIONS: list[click.Parameter] = [
         default=True,
         section=WORK,
     ),
+    _option(
+        "--private-targets/--no-private-targets",
+        "Let jobs stream to this machine and to addresses of private networks too.",
+        default=False,
+        section=WORK,
+    ),
     _option("--work-dir", "Scratch space, swept at start. Default: in the user's cache.", type=PATH, section=WORK),
     _option(
         "--media-root",

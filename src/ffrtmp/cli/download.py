@@ -30,7 +30,9 @@ async def command(session: connection.Session, job: str, name: str | None, to: P
         chosen = [made for made in found if name in (None, made.name)]
         if not chosen:
             names = ", ".join(made.name for made in found)
-            why = f"it has {names}" if names else f"it has none: the job is {view.state}"
+            pushed = view.result.pushed if view.result else None
+            none = f"it was streamed to {pushed.target}" if pushed else f"the job is {view.state}"
+            why = f"it has {names}" if names else f"it has none: {none}"
             raise errors.NotFound(f"{text.name(view)} has no output{f' {name!r}' if name else ''}; {why}.")
         into_directory = target.is_dir() or len(chosen) > 1 or str(to or "").endswith("/")
         fetched = []

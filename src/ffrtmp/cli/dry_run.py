@@ -40,11 +40,12 @@ def resolve(body: dict[str, Any], known: "presets.Book") -> dict[str, Any]:
     """The spec as JSON. Raises InvalidInput with every fault."""
     import msgspec
 
+    from ffrtmp.domain.spec import shown
     from ffrtmp.planning import resolve as planning
     from ffrtmp.protocol import bodies
 
     parsed = bodies.parse(bodies.SubmitBody, msgspec.json.encode(body))
-    spec: dict[str, Any] = msgspec.to_builtins(planning.resolve(parsed, known))
+    spec: dict[str, Any] = msgspec.to_builtins(shown(planning.resolve(parsed, known)))
     return spec
 
 
@@ -53,7 +54,11 @@ def files(
 ) -> None:
     """What `transcode` would make of each file. `upload` None: it has yet to be found out."""
     named = [
-        {**spec, "input": {**spec["input"], "path": str(item.source)}, "output": str(item.target)}
+        {
+            **spec,
+            "input": {**spec["input"], "path": str(item.source)},
+            **({} if item.target is None else {"output": str(item.target)}),
+        }
         for item, spec in zip(items, specs, strict=True)
     ]
     if session.out.json:
@@ -62,7 +67,8 @@ def files(
     where = _where(session.connection.master, upload)
     for item, spec in zip(items, named, strict=True):
         told = {name: value for name, value in spec.items() if name not in ("input", "output")}
-        page(session.out, f"{item.source} would become {item.target}", told, file=where)
+        becomes = "a stream" if item.target is None else item.target
+        page(session.out, f"{item.source} would become {becomes}", told, file=where)
 
 
 def _where(written: Sequence[str], upload: bool | None) -> str:
@@ -103,6 +109,7 @@ def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
         "output",
         "input",
         "kind",
+        "target",
     )
     # what the job takes follows from these; only what was asked beside them is news
     implied = ("engine", "codec", "container", "generates_input", "local_path", "many")
@@ -112,6 +119,7 @@ def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Input", source.get("path") or source.get("upload_id") or ("a generated clip" if source else "")),
         ("Output", spec.get("output") or ""),
+        ("Streams to", _server(spec["target"]) if spec.get("target") else ""),
         (
             "Video",
             f"{spec['codec']} in {spec['container']}, {text.asked_rate(spec['rate'])}, preset {spec.get('preset', 'medium')}",
@@ -124,6 +132,14 @@ def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
         ("Duration", f"{length:g} s" if length is not None else ""),
         *show.spec_pairs({**more, **({"requires": asked} if asked else {})}),
     ]
+
+
+def _server(target: dict[str, Any]) -> str:
+    import msgspec
+
+    from ffrtmp.domain.streaming import Target
+
+    return str(msgspec.convert(target, Target))
 
 
 def _audio(audio: dict[str, Any], spec: dict[str, Any]) -> str:

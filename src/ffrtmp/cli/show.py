@@ -8,7 +8,7 @@ from ffrtmp.domain import units
 
 if TYPE_CHECKING:
     from ffrtmp.domain.energy import Energy
-    from ffrtmp.domain.job import Quality, Verdict
+    from ffrtmp.domain.job import Quality, Result, Verdict
     from ffrtmp.protocol.views import AttemptView, ExplainView, JobView, OutputsView, TasksView
 
 #: with the speeds beside it, 80 columns wide
@@ -55,6 +55,7 @@ def job_page(out: output.Output, job: "JobView", outputs: "OutputsView | None", 
             ("Submitted", f"{text.clock(job.created_at)} ({text.ago(job.created_at)})"),
             ("Ran", _ran(job)),
             ("Made by", _made_by(job)),
+            ("Streamed", _streamed(job)),
             ("Took", _took(job)),
             ("Energy", _energy(job)),
             ("Retries", f"{job.retry_count} of at most {job.max_retries}" if job.retry_count else ""),
@@ -97,6 +98,8 @@ def outcome(out: output.Output, job: "JobView") -> None:
     if job.failure and job.state != "canceled":
         out.say(f"{text.name(job)}: {job.failure.message}\n  {job.failure.advice}")
         _log_and_again(out, job, say=True)
+    if streamed := _streamed(job):
+        out.say(f"{text.name(job)}: streamed {streamed}")
     files = job.result.outputs if job.result else []
     for made in files[:_MOST_FILES]:
         where = _where(out, job, made.path, job.node_name)
@@ -259,6 +262,19 @@ def _made_by(job: "JobView") -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _streamed(job: "JobView") -> str:
+    pushed = job.result.pushed if job.result else None
+    if pushed is None:
+        return ""
+    parts = [f"{units.human_seconds(pushed.seconds)} to {pushed.target}", f"{pushed.frames} frames"]
+    if pushed.reconnects or pushed.dropped_frames:
+        parts.append(
+            f"{pushed.reconnects} reconnects, {pushed.away_seconds:.1f} s without the server,"
+            f" {pushed.dropped_frames} frames dropped"
+        )
+    return ", ".join(parts)
+
+
 def _took(job: "JobView") -> str:
     """What the engine used, as far as it was measured."""
     made = job.result
@@ -380,7 +396,7 @@ def made_table(out: output.Output, rows: Sequence[tuple[str, "JobView"]]) -> Non
         ["SIZE", "FRAMES", "TIME", "SPEED", "VERIFIED", "OUTPUT"],
         [
             [
-                units.human_bytes(sum(file.size_bytes for file in job.result.outputs)) if job.result else "",
+                units.human_bytes(_size(job.result)) if job.result else "",
                 job.result.frames if job.result and job.result.frames is not None else "",
                 text.taken(job),
                 f"{job.result.speed:.2f}x" if job.result and job.result.speed else "",
@@ -391,3 +407,7 @@ def made_table(out: output.Output, rows: Sequence[tuple[str, "JobView"]]) -> Non
         ],
         right=("SIZE", "FRAMES", "TIME", "SPEED"),
     )
+
+
+def _size(made: "Result") -> int:
+    return made.pushed.sent_bytes if made.pushed else sum(file.size_bytes for file in made.outputs)

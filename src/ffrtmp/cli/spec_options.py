@@ -80,8 +80,8 @@ FIELDS: tuple[Field, ...] = (
     Field("--fps", "fps", "Frame rate: 30, 29.97, 30000/1001.", VIDEO),
     Field("--gop-seconds", "gop_seconds", "Longest time between keyframes.", VIDEO, click.FLOAT),
     Field("--ladder", "ladder", "Several sizes in one go: auto, or 1080p,720p:3M,360p. OUT is a directory.", VIDEO),
-    Field("--output-mode", "output_mode", "hls and dash make playlists and media for both. OUT is a directory.", VIDEO,
-          _choice("file", "hls", "dash")),
+    Field("--output-mode", "output_mode", "hls and dash make a package with playlists for both; rtmp streams to a server.",
+          VIDEO, _choice("file", "hls", "dash", "rtmp", "stream")),
     Field("--segment-seconds", "segment_seconds", "How long segments are. Default: 4.", VIDEO, click.FLOAT),
     Field("--segments", "segments", "Segments as files, or as ranges of one file per size.", VIDEO,
           _choice("auto", "ranges", "files")),
@@ -159,7 +159,7 @@ def take(values: dict[str, Any]) -> dict[str, Any]:
 
 def many(parameters: dict[str, Any]) -> bool:
     """Whether several files come of one input."""
-    return parameters.get("output_mode", "file") != "file" or "ladder" in parameters
+    return parameters.get("output_mode") in ("hls", "dash") or "ladder" in parameters
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffrtmp.cli import base, connection, dry_run, jobs_read, parameters, spec_options, text
+from ffrtmp.cli import base, connection, dry_run, jobs_read, parameters, spec_options, stream_options, text
 from ffrtmp.domain import errors
 
 if TYPE_CHECKING:
     from ffrtmp.planning import presets
 
 _PATHS = {"parameters.input": "--input", "parameters.output": "--output-file", "parameters.overwrite": "--overwrite"}
+_PATHS |= stream_options.PATHS
 _OPTIONS: list[click.Parameter] = [
     base.Option(
         ["--input", "-i"],
@@ -27,6 +28,8 @@ _OPTIONS: list[click.Parameter] = [
     ),
     base.Option(["--overwrite"], is_flag=True, section=spec_options.INPUT, help="Replace the output if it exists."),
     *spec_options.options(),
+    *stream_options.target(),
+    *stream_options.common(),
 ]
 
 
@@ -56,6 +59,7 @@ class _Command(connection.Command):
         "ffrtmp jobs submit --input in.mov --output-file out.mp4 --scenario web-1080p-h264 --crf 20",
         "ffrtmp jobs submit --file job.json --priority high --wait",
         "ffrtmp jobs submit --codec av1 --dry-run",
+        "ffrtmp jobs submit --duration 60 --rtmp-url rtmp://live.local/app --stream-key-file key",
     ],
     notes='--file takes the JSON body of POST /jobs, or {"jobs": [...]} for many; options beside it count more than the '
     "file. --output table or json is the format of what is printed; any other value is the file to make, as --output-file.",
@@ -86,14 +90,16 @@ async def command(
     **values: Any,
 ) -> int | None:
     """Submit a job."""
+    streamed = stream_options.take(values)
     asked = spec_options.take(values)
     files = {"input": input, "output": output_file, "overwrite": overwrite or None}
     asked = spec_options.merge(
-        asked, {"parameters": {name: value for name, value in files.items() if value is not None}}
+        asked, {"parameters": {name: value for name, value in files.items() if value is not None} | streamed}
     )
     many, bodies = _bodies(source)
     bodies = [spec_options.merge(body, asked) for body in bodies]
-    if not many and not bodies[0].get("scenario") and not {"codec", "measure"} & bodies[0]["parameters"].keys():
+    says = {"codec", "measure", "rtmp_url"}
+    if not many and not bodies[0].get("scenario") and not says & bodies[0]["parameters"].keys():
         raise click.UsageError("Say what to make: --scenario 720p30-h264, or --codec h264, or --file job.json.")
     try:
         if dry:

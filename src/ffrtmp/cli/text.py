@@ -78,6 +78,8 @@ def _few_words(job: "JobView", output: str) -> str:
     name = str(job.parameters.get("input") or "generated clip")
     source = cut(job.tags.get("file") or _file(name))
     how = job.scenario or str(job.parameters.get("codec") or ("measure" if job.parameters.get("measure") else ""))
+    if streams := job.parameters.get("rtmp_url"):
+        return f"{source} → {streams}"
     if output:
         return f"{source} → {cut(_file(output))}" + (f" ({how})" if how else "")
     return f"{source} → {how}" if how else source

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffrtmp.cli import base, connection, dry_run, placing, spec_options, transcoding
-from ffrtmp.domain import errors
+from ffrtmp.cli import base, connection, dry_run, placing, spec_options, stream_options, transcoding
+from ffrtmp.domain import errors, streaming
 from ffrtmp.media import contents
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _OPTIONS: list[click.Parameter] = [
     *spec_options.options(),
+    *stream_options.common(),
     base.Option(["--overwrite"], is_flag=True, help="Replace outputs that exist."),
     base.Option(
         ["--upload/--no-upload"],
@@ -38,9 +39,12 @@ _OPTIONS: list[click.Parameter] = [
         "ffrtmp transcode *.mov web/ --scenario web-720p-h264",
         "ffrtmp transcode talk.mp4 talk/ --output-mode hls --ladder auto --thumbnails 10",
         "ffrtmp transcode in.mp4 out.mp4 --bitrate 3M --two-pass --master farm.local:8080",
+        "FFRTMP_STREAM_KEY=... ffrtmp transcode film.mp4 rtmp://live.local/app --bitrate 4M",
     ],
     notes="OUT is a file, or a directory for several inputs; with --ladder or --output-mode hls it is the directory that the files "
-    "come into, which appears when all of them are there. Without --codec and --scenario it is h264, or vp9 for .webm. "
+    "come into, which appears when all of them are there. Or it is an RTMP server, rtmp://host/application/key, or without the key "
+    "and with one of the options for it; then the input is streamed there in real time. "
+    "Without --codec and --scenario it is h264, or vp9 for .webm. "
     "Each output is verified before it appears under its name; the input is never written. Ctrl-C asks whether to "
     "detach, cancel or keep watching (Enter); a second Ctrl-C cancels, with or without a terminal to ask at.",
 )
@@ -59,15 +63,21 @@ async def command(
     """Transcode files and watch: IN [IN...] OUT."""
     if not inputs:
         raise click.UsageError(f"Give an input and an output: ffrtmp transcode {out} OUT", click.get_current_context())
+    url = out if streaming.is_target(out) else None
+    streamed = stream_options.take(values, url)
     asked = spec_options.take(values)
     known = await dry_run.book(session, [asked])
-    preset = known.get(str(asked.get("scenario") or ""))
-    items = _items(inputs, out, asked, preset, overwrite=overwrite)
+    if url is not None:
+        items = [_streamed(inputs, spec_options.merge(asked, {"parameters": streamed}), overwrite=overwrite)]
+    else:
+        preset = known.get(str(asked.get("scenario") or ""))
+        asked = spec_options.merge(asked, {"parameters": streamed})
+        items = _items(inputs, out, asked, preset, overwrite=overwrite)
     try:
         # every fault of the request shows before a byte is sent
         specs = [dry_run.resolve(spec_options.merge(item.body, _nominal(item)), known) for item in items]
     except errors.InvalidInput as error:
-        raise spec_options.as_options(error, {"parameters.output": "OUT", "parameters.input": "IN"}) from None
+        raise spec_options.as_options(error, transcoding.PATHS) from None
     if dry:
         dry_run.files(session, items, specs, upload=upload)
         return None
@@ -76,12 +86,18 @@ async def command(
 
 
 def _nominal(item: transcoding.Item) -> dict[str, Any]:
-    return {"parameters": {"input": f"./{item.source.name}", "output": f"./{_target(item).name}"}}
+    output = {} if item.target is None else {"output": f"./{item.target.name}"}
+    return {"parameters": {"input": f"./{item.source.name}", **output}}
 
 
-def _target(item: transcoding.Item) -> Path:
-    assert item.target is not None
-    return item.target
+def _streamed(inputs: tuple[str, ...], body: dict[str, Any], *, overwrite: bool) -> transcoding.Item:
+    """One input, whose output is a stream."""
+    if len(inputs) > 1:
+        raise click.UsageError(f"A stream has one input, not {len(inputs)}; start one command for each.")
+    check_input(Path(inputs[0]))
+    if overwrite:
+        body["parameters"]["overwrite"] = True
+    return transcoding.Item(Path(inputs[0]), None, body)
 
 
 def _items(
@@ -149,9 +165,10 @@ async def _run(
     upload: bool | None,
     detach: bool,
 ) -> int:
-    for item in items:
-        _target(item).parent.mkdir(parents=True, exist_ok=True)
-    paths = [path for item in items for path in (item.source, _target(item).parent)]
+    targets = [item.target.parent for item in items if item.target is not None]
+    for folder in targets:
+        folder.mkdir(parents=True, exist_ok=True)
+    paths = [*(item.source for item in items), *targets]
     sends = await sends_files(session, client, paths, upload=upload, detach=detach)
     run = transcoding.Run(session, client, items, upload=sends, detach=detach)
     code = await run.go()

@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffrtmp.cli import connection, exits, interrupt, output, progress, show, spec_options, text, watch
+from ffrtmp.cli import connection, exits, interrupt, output, progress, show, spec_options, stream_options, text, watch
 from ffrtmp.domain import errors, spec
 
 if TYPE_CHECKING:
     from ffrtmp.client.client import Client
     from ffrtmp.protocol.views import JobView
 
+#: JSON path → what a person typed
+PATHS = {**stream_options.PATHS, "parameters.output": "OUT", "parameters.input": "IN", "parameters.rtmp_url": "OUT"}
 #: files that are sent or fetched at the same time
 _TRANSFERS = 3
 #: how long the end of canceled jobs is waited for
@@ -42,6 +44,12 @@ class Item:
     @property
     def label(self) -> str:
         return (self.target or self.source).name
+
+    @property
+    def goes_to(self) -> str:
+        """The file; or the server of a stream, without its key."""
+        pushed = self.job.result.pushed if self.job and self.job.result else None
+        return pushed.target if pushed else str(self.target)
 
     @property
     def done(self) -> bool:
@@ -183,7 +191,7 @@ class Run:
         try:
             item.job = await self._client.submit(body, idempotency_key=secrets.token_urlsafe(18))
         except errors.InvalidInput as error:
-            raise spec_options.as_options(error, {"parameters.output": "OUT", "parameters.input": "IN"}) from None
+            raise spec_options.as_options(error, PATHS) from None
 
     async def _send(self, path: Path, label: str) -> str:
         async with self._transfers:
@@ -217,7 +225,7 @@ class Run:
         self.tell_faults()
         made = [item for item in self._items if item.done]
         if made and not self._detach:
-            show.made_table(out, [(str(item.target), item.job) for item in made if item.job])
+            show.made_table(out, [(item.goes_to, item.job) for item in made if item.job])
 
     def tell_faults(self) -> None:
         """Of each file that is not done: why."""
@@ -251,7 +259,7 @@ class Run:
             out.say(f"  Fetch it: ffrtmp jobs download {job.sequence_number} --to {item.target}{out.options}")
 
     def _row(self, item: Item) -> dict[str, Any]:
-        row: dict[str, Any] = {"input": str(item.source), "output": str(item.target)}
+        row: dict[str, Any] = {"input": str(item.source), "output": item.goes_to if item.target or item.done else None}
         row["state"] = item.job.state if item.job else "not_submitted"
         if item.job:
             row["job"] = item.job

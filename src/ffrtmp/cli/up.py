@@ -131,7 +131,7 @@ async def _up(
         agent = await programs.start(
             "agent",
             ["--register", "--master", url, "--max-concurrent-jobs", str(slots), "--work-dir", str(folder / "work"),
-             "--stop-grace", _AGENT_GRACE,
+             "--stop-grace", _AGENT_GRACE, "--private-targets",
              "--metrics-host", "127.0.0.1", "--metrics-port", str(scraped[_AGENT_METRICS]),
              *(f"--media-root={root.resolve()}" for root in roots)],
         )  # fmt: skip

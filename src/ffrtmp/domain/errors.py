@@ -56,6 +56,11 @@ class Code(enum.StrEnum):
     DISK_LIMIT = "disk_limit"
     MEMORY_LIMIT = "memory_limit"
     TRANSFER_FAILED = "transfer_failed"
+    TARGET_FORBIDDEN = "target_forbidden"
+    TARGET_UNREACHABLE = "target_unreachable"
+    TARGET_REFUSED = "target_refused"
+    TARGET_LOST = "target_lost"
+    TOO_SLOW = "too_slow"
     LEASE_EXPIRED = "lease_expired"
     NODE_LOST = "node_lost"
     POISON = "poison"
@@ -133,6 +138,26 @@ ADVICE: dict[Code, tuple[FailureClass, str]] = {
         "Raise resource_limits.max_memory_mb, or choose a smaller resolution or a faster preset.",
     ),
     Code.TRANSFER_FAILED: (FailureClass.TRANSIENT, "Check the network between the agent and the master."),
+    Code.TARGET_FORBIDDEN: (
+        FailureClass.PERMANENT,
+        "The node does not stream to such addresses; start its agent with --private-targets to let it.",
+    ),
+    Code.TARGET_UNREACHABLE: (
+        FailureClass.TRANSIENT,
+        "Check the host and the port of rtmp_url, and that the server runs and can be reached from the node.",
+    ),
+    Code.TARGET_REFUSED: (
+        FailureClass.PERMANENT,
+        "The server is there and refuses the stream: check the application in rtmp_url and the stream key.",
+    ),
+    Code.TARGET_LOST: (
+        FailureClass.TRANSIENT,
+        "The server went away and did not come back in time; raise reconnect_seconds to wait longer. A retry starts over.",
+    ),
+    Code.TOO_SLOW: (
+        FailureClass.PERMANENT,
+        "The node cannot encode this in real time: choose a faster preset, a smaller resolution or a lower fps.",
+    ),
     Code.LEASE_EXPIRED: (
         FailureClass.INFRASTRUCTURE,
         "The node stopped answering while it had the task; see `ffrtmp nodes list`.",

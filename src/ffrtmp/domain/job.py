@@ -34,7 +34,7 @@ class Progress(_Record, frozen=True, omit_defaults=True):
     out_seconds: float | None = None
     eta_seconds: float | None = None
     dropped_frames: int | None = None
-    phase: str = ""  #: fetch, encode, pass 1, verify, publish
+    phase: str = ""  #: fetch, encode, pass 1, verify, publish; stream, reconnect
 
 
 class OutputFile(_Record, frozen=True, omit_defaults=True):
@@ -105,6 +105,19 @@ class RungMade(_Record, frozen=True, omit_defaults=True):
     why: str = ""
 
 
+class Pushed(_Record, frozen=True, omit_defaults=True):
+    """What a stream's server was sent, and how well that went."""
+
+    target: str  #: the server's URL, without the stream key
+    seconds: float = 0.0  #: of the stream
+    frames: int = 0  #: that were sent
+    dropped_frames: int = 0  #: that were not: the server was away, or too slow
+    sent_bytes: int = 0
+    reconnects: int = 0
+    away_seconds: float = 0.0  #: without a connection, all together
+    behind_seconds: float = 0.0  #: that the engine was late, all together
+
+
 class Result(_Record, frozen=True, omit_defaults=True):
     """What a finished attempt made."""
 
@@ -127,6 +140,7 @@ class Result(_Record, frozen=True, omit_defaults=True):
     energy: list[Energy] = []  #: only what was measured
     frames: int | None = None
     speed: float | None = None
+    pushed: Pushed | None = None  #: of a job that streams
     quality: Quality | None = None  #: of a job that measures, and of verification at the level `quality`
     metrics: dict[str, Any] = {}  #: what a reference agent measured
 

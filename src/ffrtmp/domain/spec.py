@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import msgspec
 
-from ffrtmp.domain import units
+from ffrtmp.domain import streaming, units
 
 
 class Engine(enum.StrEnum):
@@ -43,6 +43,7 @@ class Container(enum.StrEnum):
     MKV = "mkv"
     WEBM = "webm"
     TS = "ts"
+    FLV = "flv"  # what RTMP carries; no file is made in it
 
 
 class AudioCodec(enum.StrEnum):
@@ -124,6 +125,7 @@ class Pick(enum.StrEnum):
 
 class OutputMode(enum.StrEnum):
     FILE = "file"  # plain files
+    RTMP = "rtmp"  # no file: it is streamed to a server
     HLS = "hls"  # CMAF media with an HLS playlist and a DASH manifest over it
     DASH = "dash"  # the same; which of the two is named first is all that differs
 
@@ -157,12 +159,14 @@ CONTAINER_VIDEO: dict[Container, frozenset[Codec]] = {
     Container.MKV: frozenset(Codec),
     Container.WEBM: frozenset({Codec.VP8, Codec.VP9, Codec.AV1}),
     Container.TS: frozenset({Codec.H264, Codec.H265}),
+    Container.FLV: frozenset({Codec.H264}),
 }
 CONTAINER_AUDIO: dict[Container, frozenset[AudioCodec]] = {
     Container.MP4: frozenset({AudioCodec.AAC, AudioCodec.OPUS}),
     Container.MKV: frozenset({AudioCodec.AAC, AudioCodec.OPUS}),
     Container.WEBM: frozenset({AudioCodec.OPUS}),
     Container.TS: frozenset({AudioCodec.AAC, AudioCodec.OPUS}),
+    Container.FLV: frozenset({AudioCodec.AAC}),
 }
 #: how many channels of sound that we encode a container takes
 CONTAINER_CHANNELS: dict[Container, int] = {
@@ -170,6 +174,7 @@ CONTAINER_CHANNELS: dict[Container, int] = {
     Container.MKV: 8,
     Container.WEBM: 8,
     Container.TS: 6,
+    Container.FLV: 2,
 }
 #: file name extension → container
 EXTENSIONS: dict[str, Container] = {
@@ -281,6 +286,7 @@ class Spec(_Frozen, frozen=True, tag_field="kind", tag="encode"):
     container: Container
     rate: Rate
     output: str | None = None  #: a path on the node; None: the artifact store
+    target: streaming.Target | None = None  #: it is streamed there in real time, and no file is made
     overwrite: bool = False
     start: float = 0.0
     duration: float | None = None
@@ -317,7 +323,7 @@ class Spec(_Frozen, frozen=True, tag_field="kind", tag="encode"):
     @property
     def packaged(self) -> bool:
         """Whether playlists and their media come out."""
-        return self.output_mode is not OutputMode.FILE
+        return self.output_mode in (OutputMode.HLS, OutputMode.DASH)
 
     @property
     def many(self) -> bool:
@@ -359,6 +365,13 @@ class Measurement(_Frozen, frozen=True, tag_field="kind", tag="measure"):
 
 #: what a task may be asked to do
 Work = Spec | Measurement
+
+
+def shown(work: Work) -> Work:
+    """As people may see it: without the stream key."""
+    if isinstance(work, Measurement) or work.target is None:
+        return work
+    return msgspec.structs.replace(work, target=work.target.hidden)
 
 
 def _stem(output: str | None, source: Input) -> str:

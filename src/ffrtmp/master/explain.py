@@ -36,7 +36,7 @@ async def explain(master: Master, ref: str) -> views.ExplainView:
     return views.ExplainView(
         job_id=found.id,
         state=found.state.value,
-        spec=views.plain(what),
+        spec=views.plain(spec.shown(what)),
         decisions=_decisions(found, what),
         nodes=[_fit(what.requires, one) for one in known],
         history=[_sentence(event, names) for event in events[-_MOST_EVENTS:]],
@@ -97,6 +97,11 @@ def _decisions(found: job.Job, what: spec.Work) -> list[str]:
     if found.result:
         made += found.result.decisions
         made += [_rung(rung) for rung in found.result.ladder]
+    if found.result and (pushed := found.result.pushed):
+        made.append(
+            f"streamed: {pushed.seconds:.1f} s to {pushed.target}, {pushed.reconnects} reconnects,"
+            f" {pushed.away_seconds:.1f} s without the server, {pushed.dropped_frames} frames dropped"
+        )
     if found.result and found.result.quality:
         made += [f"measured: {note}" for note in found.result.quality.notes]
     return made

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ffrtmp.domain import errors, job, spec, states
+from ffrtmp.domain import errors, job, spec, states, streaming
 from ffrtmp.master import context
 from ffrtmp.planning import graph, presets, resolve
 from ffrtmp.protocol import bodies
@@ -42,17 +42,26 @@ def _read(raw: bytes, book: presets.Book) -> tuple[bodies.SubmitBody, spec.Work,
     """What a body says, with what its preset gives. A pure function of its bytes and of the presets."""
     body = bodies.parse(bodies.SubmitBody, raw)
     what = resolve.resolve(body, book)
-    return book.applied(body)[0], what, graph.payload(what), _parameters(_raw.decode(raw))
+    return book.applied(body)[0], what, graph.payload(what), _parameters(_raw.decode(raw), body)
 
 
 #: farms submit the same body again and again
 _read_again = functools.lru_cache(maxsize=256)(_read)
 
 
-def _parameters(sent: _Raw) -> bytes:
-    """As they were sent, without the blanks and repeated fields that a body may be blown up with."""
+def _parameters(sent: _Raw, body: bodies.SubmitBody) -> bytes:
+    """As they were sent, without a stream key, and the blanks and repeated fields that a body may be blown up with."""
     raw = bytes(sent.parameters)
-    return raw if len(raw) <= _LARGEST_KEPT_BYTES else msgspec.json.encode(msgspec.json.decode(raw))
+    secrets = bodies.SECRETS & body.parameters.model_fields_set
+    if len(raw) <= _LARGEST_KEPT_BYTES and not secrets:
+        return raw
+    given = msgspec.json.decode(raw)
+    if body.parameters.rtmp_url is not None and "rtmp_url" in secrets:
+        target = streaming.parse(body.parameters.rtmp_url, body.parameters.stream_key)
+        given["rtmp_url"] = target.server if body.parameters.stream_key is not None else str(target)
+    if "stream_key" in secrets and given["stream_key"] is not None:
+        given["stream_key"] = streaming.HIDDEN
+    return msgspec.json.encode(given)
 
 
 def check(master: context.Master, raw: bytes) -> spec.Work:
@@ -88,7 +97,7 @@ async def submit_batch(
                 master,
                 master.presets.applied(body)[0],
                 graph.payload(what),
-                _parameters(sent),
+                _parameters(sent, body),
                 idempotency_key=key,
                 raw=whole,
                 by=by,

@@ -32,6 +32,7 @@ COPYABLE: dict[Container, frozenset[str]] = {
     ),
     Container.WEBM: frozenset({"opus", "vorbis"}),
     Container.TS: frozenset({"aac", "ac3", "eac3", "mp2", "mp3"}),
+    Container.FLV: frozenset({"aac"}),
 }
 #: what a container gets when the codec is left to us
 USUAL: dict[Container, AudioCodec] = {
@@ -39,6 +40,7 @@ USUAL: dict[Container, AudioCodec] = {
     Container.MKV: AudioCodec.AAC,
     Container.WEBM: AudioCodec.OPUS,
     Container.TS: AudioCodec.AAC,
+    Container.FLV: AudioCodec.AAC,
 }
 _ENCODERS = {AudioCodec.AAC: "aac", AudioCodec.OPUS: "libopus"}
 #: bits per second for each channel, at which both encoders are good (128 and 96 kb/s for stereo)
@@ -52,6 +54,8 @@ _LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1", "7.1")
 _SIDES = {"5.0(side)": "5.0", "5.1(side)": "5.1"}
 #: whose header in mpegts has no room for more than 5.1 (ADTS), or is written wrong there (Opus, seven channels)
 _SURROUND_IN_TS = frozenset({"aac", "opus"})
+#: that servers of streams and their players take; others become the second
+_RATES_IN_FLV = (44_100, 48_000)
 GENERATED_RATE = 48_000
 #: libopus works at this one, AAC at most at twice as many
 _OPUS_RATE, _MOST_RATE = 48_000, 96_000
@@ -66,6 +70,7 @@ class AudioPlan(msgspec.Struct, frozen=True, kw_only=True):
     copied: bool = False
     channels: int | None = None
     bitrate_bps: int | None = None  #: None: a copy
+    rate_hz: int | None = None  #: None: the source's
     filters: tuple[str, ...] = ()
     options: tuple[tuple[str, object], ...] = ()  #: FFmpeg's options for this track, without their dash and specifier
     language: str = ""
@@ -143,7 +148,9 @@ def _track(spec: Spec, source: AudioStream, measured: loudness.Measured | None, 
 
 
 def _fits(container: Container, source: AudioStream) -> bool:
-    narrow = container is Container.TS and source.codec in _SURROUND_IN_TS
+    narrow = container is Container.FLV or (container is Container.TS and source.codec in _SURROUND_IN_TS)
+    if container is Container.FLV and source.sample_rate not in _RATES_IN_FLV:
+        return False
     return source.codec in COPYABLE[container] and (not narrow or source.channels <= CONTAINER_CHANNELS[container])
 
 
@@ -157,16 +164,19 @@ def _encode(spec: Spec, made: AudioCodec, source: AudioStream | None, measured: 
         rate = _OPUS_RATE if made is AudioCodec.OPUS else rate
         filters += loudness.normalising(spec.audio.loudness, measured, rate)
     mixed = channels != before and not filters
+    resampled = spec.container is Container.FLV and source is not None and source.sample_rate not in _RATES_IN_FLV
     return AudioPlan(
         codec=made.value,
         source=source,
         channels=channels,
         bitrate_bps=bitrate,
+        rate_hz=_RATES_IN_FLV[1] if resampled else None,
         filters=filters,
         options=(
             ("c", _ENCODERS[made]),
             ("b", bitrate),
             *((("ac", channels),) if mixed else ()),
+            *((("ar", _RATES_IN_FLV[1]),) if resampled else ()),
             *(() if source is None else _metadata(spec, source)),
         ),
         language="" if source is None else source.language,

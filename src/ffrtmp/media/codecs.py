@@ -18,6 +18,7 @@ MUXERS: dict[Container, str] = {
     Container.MKV: "matroska",
     Container.WEBM: "webm",
     Container.TS: "mpegts",
+    Container.FLV: "flv",
 }
 #: container → a part of libav's name for its demuxer
 DEMUXERS: dict[Container, str] = {
@@ -25,6 +26,7 @@ DEMUXERS: dict[Container, str] = {
     Container.MKV: "matroska",
     Container.WEBM: "webm",
     Container.TS: "mpegts",
+    Container.FLV: "flv",
 }
 #: VP8 has no mode without a target; this one is far above what any picture takes, so the CRF alone decides
 _VP8_UNCAPPED = 100_000_000

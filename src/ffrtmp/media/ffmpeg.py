@@ -297,6 +297,8 @@ class Job:
         return [
             *self.beside(),
             *(["-movflags", "+faststart"] if self._spec.container is Container.MP4 else []),
+            # into a pipe, where nothing can be filled in later, and each packet is waited for
+            *(["-flvflags", "no_duration_filesize", "-flush_packets", "1"] if self._spec.target else []),
             *opt("-max_muxing_queue_size", MUXING_QUEUE),
             *opt("-f", codecs.MUXERS[self._spec.container]),
             f"file:{self._output}",

@@ -16,6 +16,7 @@ MUXERS: dict[Container, tuple[str, ...]] = {
     Container.MKV: ("matroskamux",),
     Container.WEBM: ("webmmux",),
     Container.TS: ("mpegtsmux",),
+    Container.FLV: ("flvmux", "streamable=true"),
 }
 #: what stands between an encoder and a muxer
 PARSERS: dict[Codec, tuple[str, ...]] = {

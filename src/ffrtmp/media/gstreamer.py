@@ -155,7 +155,9 @@ class _Pipeline:
         if which == 1:
             return [*read, *encode, "!", "fakesink", "sync=false"]
         mux = ["!", "out.", *self._sound(), *gst_encoders.MUXERS[self._spec.container], "name=out"]
-        return [*read, *encode, *self._report(REPORT_OUT, which), *mux, "!", "filesink", f"location={_MADE}"]
+        # a stream's server waits for each packet; a file's disk does not
+        sink = ["filesink", f"location={_MADE}", *(["buffer-mode=unbuffered"] if self._spec.target else [])]
+        return [*read, *encode, *self._report(REPORT_OUT, which), *mux, "!", *sink]
 
     def _report(self, name: str, which: int) -> list[str]:
         numbered = f"name={name}-{max(which, 1)}"
@@ -232,7 +234,7 @@ class _Pipeline:
                 raise unable("writes opus wrong into mp4: set audio.codec to aac")
             return [*self._reader.audio(copied=True), "!", "queue", "!", "out."]
         made = self._beep() if self._reader is None else self._reader.audio(copied=False)
-        shape = f"audio/x-raw,channels={plan.channels}"
+        shape = f"audio/x-raw,channels={plan.channels}" + (f",rate={plan.rate_hz}" if plan.rate_hz else "")
         if plan.codec == AudioCodec.OPUS.value and (mask := _OPUS_MASKS.get(plan.channels or 0)):
             shape += f",channel-mask=(bitmask){mask}"
         encoder, parser = AUDIO_ENCODERS[AudioCodec(plan.codec)]

@@ -22,6 +22,7 @@ CARRIED: dict[Container, frozenset[str]] = {
     Container.MKV: frozenset({"ass", "dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "ssa", "subrip", "webvtt"}),
     Container.WEBM: frozenset({"webvtt"}),
     Container.TS: frozenset({"dvb_subtitle"}),
+    Container.FLV: frozenset(),
 }
 #: what text becomes, by libav's name, and the encoder that makes it
 _CONVERTED: dict[Container, str] = {

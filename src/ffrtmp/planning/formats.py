@@ -20,6 +20,11 @@ def choose(
     decisions: list[str] = []
     codec = given.codec or (scenario.codec if scenario else None)
     container = given.container
+    if container is spec.Container.FLV:
+        faults.add(
+            "container", "flv is only what RTMP carries; for a file use mp4, mkv or ts", "unsupported_combination"
+        )
+        container = None
     if output is not None and not ladders.many(given):  # else it is a directory
         extension = os.path.splitext(output)[1].lower()
         implied = spec.EXTENSIONS.get(extension)

@@ -15,6 +15,7 @@ from ffrtmp.planning import (
     rates,
     scenarios,
     sound,
+    streams,
     unsupported,
 )
 from ffrtmp.planning.faults import Faults
@@ -65,9 +66,14 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
         scenario = faults.catch(lambda: scenarios.parse(body.scenario, book.names))
     source = locations.source(given.input, "input", faults)
     output = locations.output(given, faults)
-    codec, container, decisions = formats.choose(given, scenario, output, faults, named=bool(body.scenario))
+    target = streams.target(given, faults)
+    streamed = streams.is_asked(given)
+    choose = streams.formats if streamed else formats.choose
+    codec, container, decisions = choose(given, scenario, output, faults, named=bool(body.scenario))
     if codec is None or container is None:
         raise errors.InvalidInput(_SUMMARY if len(faults.found) > 1 else None, faults=faults.found)
+    if streamed:
+        streams.check(given, source, faults)
     rate = rates.choose(given, codec, faults, decisions)
     ladder = ladders.choose(given, codec, container, faults, decisions)
     pictures.check(given, codec, source.kind, faults)
@@ -82,12 +88,14 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
         decisions.append(f"resolution: not the scenario's {resolution}, as the ladder has sizes of its own")
         resolution = None
     fps = given.fps or (scenario.fps if scenario else None)
+    if streamed:
+        rate = streams.rate(rate, resolution, float(fps) if fps else None, given, decisions)
     generated = source.kind is spec.InputKind.GENERATE
     duration = given.duration
     if generated and duration is None:
         duration = GENERATED_SECONDS
         decisions.append(f"duration: {GENERATED_SECONDS:g} s, because the input is generated and none was given")
-    live = scenario is not None and scenario.live
+    live = streamed or (scenario is not None and scenario.live)
     zero_latency = "zerolatency" in codecs.RULES[codec].tunes
     decisions.append("chunking: off, " + ("as asked" if given.chunking == "off" else "files are encoded whole"))
     made = spec.Spec(
@@ -96,16 +104,17 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
         container=container,
         rate=rate,
         output=output,
+        target=target,
         overwrite=given.overwrite,
         start=given.start,
         duration=duration,
         preset=given.preset or (spec.Preset.VERYFAST if live else spec.Preset.MEDIUM),
-        tune=given.tune or ("zerolatency" if live and zero_latency else None),
+        tune=given.tune or ("zerolatency" if live and not streamed and zero_latency else None),
         profile=given.profile,
         pixel_format=given.pixel_format,
         resolution=resolution,
         fps=str(fps) if fps else None,
-        gop_seconds=given.gop_seconds or (2.0 if live else None),
+        gop_seconds=given.gop_seconds or (streams.GOP_SECONDS if live else None),
         hwaccel=given.hwaccel,
         deinterlace=given.deinterlace,
         hdr=given.hdr,
@@ -132,7 +141,7 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
             many=ladders.many(given),
         ),
         queue=body.queue,
-        output_mode=spec.OutputMode(given.output_mode),
+        output_mode=spec.OutputMode.RTMP if streamed else given.output_mode,
         ladder=ladder,
         segment_seconds=given.segment_seconds or ladders.SEGMENT_SECONDS,
         segments=given.segments,

@@ -10,9 +10,7 @@ CODE = "not_supported_yet"
 #: field of `parameters` → what to use meanwhile
 FIELDS: dict[str, str] = {
     "outputs": "submit one job per output",
-    "rtmp_url": "write to a file with `output`",
-    "rtmp_urls": "write to a file with `output`",
-    "stream_key": "write to a file with `output`",
+    "rtmp_urls": "submit one job per server, each with its `rtmp_url`",
     "target_vmaf": "choose a `crf`",
     "target_size": "choose a `bitrate` with `two_pass`",
     "deadline": "use `priority`",
@@ -20,12 +18,10 @@ FIELDS: dict[str, str] = {
 }
 #: field → (values that work, what to use meanwhile)
 VALUES: dict[str, tuple[frozenset[str], str]] = {
-    "output_mode": (frozenset({"file", "hls", "dash"}), "`file`, `hls` and `dash` work"),
     "chunking": (frozenset({"auto", "off"}), "`auto` and `off` work"),
 }
 #: values that name nothing at all are plain errors, not features to come
 KNOWN_VALUES: dict[str, frozenset[str]] = {
-    "output_mode": frozenset({"file", "rtmp", "stream", "hls", "dash"}),
     "chunking": frozenset({"auto", "on", "off"}),
 }
 #: inputs and outputs that are URLs

@@ -19,6 +19,8 @@ _LONGEST_QUANTITY = 64
 #: faults of a body that are told one by one; finding the nearest name for each of a hundred thousand would stop everything else
 _MOST_FAULTS = 50
 _LONGEST_MESSAGE = 500
+#: fields of `parameters` that hold a stream key, or may: nothing repeats what was written there
+SECRETS = frozenset({"rtmp_url", "rtmp_urls", "stream_key"})
 
 
 def _parsed(parse: Callable[[object], Any], *examples: str) -> Any:
@@ -56,6 +58,12 @@ def _codec(value: object) -> object:
     return aliases.get(lowered, lowered) if isinstance(lowered, str) else lowered
 
 
+def _output_mode(value: object) -> object:
+    """The reference's other name of `rtmp` is taken too."""
+    lowered = _lower(value)
+    return "rtmp" if lowered == "stream" else lowered
+
+
 Bitrate = Annotated[int, *_parsed(units.bitrate_bps, "2M", "2500k", "2000000"), Field(ge=1_000, le=10_000_000_000)]
 Seconds = Annotated[float, *_parsed(units.seconds, "90", "1:30", "1h30m"), Field(le=30 * 86400)]
 PositiveSeconds = Annotated[float, *_parsed(units.seconds, "90", "1:30", "1h30m"), Field(gt=0, le=30 * 86400)]
@@ -74,6 +82,7 @@ SubtitleTracks = Annotated[
     pydantic.WithJsonSchema(picks.schema("auto", "all", "none", [1, "eng"])),
 ]
 Codec = Annotated[spec.Codec, BeforeValidator(_codec)]
+OutputMode = Annotated[spec.OutputMode, BeforeValidator(_output_mode)]
 
 
 B = TypeVar("B", bound="Body")
@@ -218,10 +227,13 @@ class ParametersBody(Body):
     output: Text | None = None
     outputs: Any = None
     overwrite: bool = False
-    output_mode: Annotated[str, BeforeValidator(_lower)] = "file"
-    rtmp_url: Any = None
+    output_mode: OutputMode = spec.OutputMode.FILE
+    rtmp_url: Text | None = None
     rtmp_urls: Any = None
-    stream_key: Any = None
+    stream_key: Text | None = None
+    reconnect_seconds: (
+        Annotated[float, *_parsed(units.seconds, "90", "1:30", "1h30m"), Field(ge=0, le=86400)] | None
+    ) = None
     codec: Codec | None = None
     container: Annotated[spec.Container, BeforeValidator(_lower)] | None = None
     bitrate: Bitrate | None = None
@@ -307,7 +319,8 @@ def _fault(item: pydantic_core.ErrorDetails, model: type[Body]) -> errors.Fault:
         return errors.Fault(path, f"is not JSON: {item['msg'].removeprefix('Invalid JSON: ')}", "invalid_json")
     message = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     value = item.get("input")
-    if isinstance(value, str | int | float) and repr(value)[:80] not in message:
+    secret = not SECRETS.isdisjoint(map(str, item["loc"]))
+    if isinstance(value, str | int | float) and not secret and repr(value)[:80] not in message:
         message += f" (got {repr(value)[:80]})"
     return errors.Fault(path[:_LONGEST_MESSAGE], message[:_LONGEST_MESSAGE])
 

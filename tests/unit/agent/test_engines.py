@@ -10,6 +10,7 @@ from ffrtmp.agent.gpus import Gpus
 from ffrtmp.agent.inspector import Inspector
 from ffrtmp.agent.kit import Kit
 from ffrtmp.agent.workdir import WorkDir
+from ffrtmp.domain import streaming
 from ffrtmp.domain.errors import Code, TaskError
 from ffrtmp.domain.node import Encoder, Muxer
 from ffrtmp.domain.spec import (
@@ -214,3 +215,31 @@ def test_what_is_left_out_or_singled_out_is_no_hindrance(
 ) -> None:
     kit = msgspec.structs.replace(kit, muxers=[*kit.muxers, msgspec.structs.replace(MP4, container=Container.TS)])
     assert engines.choose(spec(requires=NAMED, **parts), source, kit).engine is Engine.GSTREAMER
+
+
+TARGET = streaming.parse("rtmp://live.example/app/key", None)
+NVENC = Encoder(
+    name="h264_nvenc", codec=Codec.H264, engine=Engine.FFMPEG, works=True, hwaccel=Hwaccel.NVENC, devices=["0"]
+)
+CBR = Rate(mode=RateMode.BITRATE, bitrate_bps=2_000_000, max_bitrate_bps=2_000_000)
+
+
+def streamed(**parts: object) -> Spec:
+    return spec(**{"container": Container.FLV, "target": TARGET, "rate": CBR, **parts})
+
+
+def test_a_stream_prefers_gstreamer_unless_a_gpu_encodes_it(kit: Kit) -> None:
+    kit = msgspec.structs.replace(kit, muxers=[msgspec.structs.replace(MP4, container=Container.FLV)])
+    chosen = engines.choose(streamed(), SOURCE, kit)
+    assert (chosen.engine, chosen.reason) == (Engine.GSTREAMER, "auto: an RTMP output prefers GStreamer")
+    cut = engines.choose(streamed(start=1.0), SOURCE, kit)
+    assert cut.engine is Engine.FFMPEG
+    assert "cannot be cut exactly by GStreamer" in cut.reason
+    with_gpu = msgspec.structs.replace(kit, encoders=[*kit.encoders, NVENC])
+    chosen = engines.choose(streamed(), SOURCE, with_gpu)
+    assert chosen.engine is Engine.FFMPEG
+    assert "h264_nvenc works here, and GStreamer's jobs are encoded in software" in chosen.reason
+    assert engines.choose(streamed(hwaccel=Hwaccel.NONE), SOURCE, with_gpu).engine is Engine.GSTREAMER
+    assert engines.choose(streamed(requires=NAMED), SOURCE, with_gpu).engine is Engine.GSTREAMER
+    only = msgspec.structs.replace(kit, encoders=kit.encoders[1:])
+    assert engines.choose(streamed(), SOURCE, only).engine is Engine.GSTREAMER

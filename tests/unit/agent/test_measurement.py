@@ -56,7 +56,7 @@ def a_measurement(path: str, **more: object) -> spec.Measurement:
 
 def start(bench: Bench, what: spec.Work, **more: object) -> Task:
     grant = msgspec.structs.replace(simulated.grant("a" * 32), spec=what, kind=TaskKind.MEASURE, **more)
-    bench.task = Task(grant, bench.kit, tell=bench.tell, may_publish=lambda _: bench.may)
+    bench.task = Task(grant, bench.kit, tell=bench.tell, may_publish=lambda _: bench.may, holds=lambda _: True)
     return bench.task
 
 

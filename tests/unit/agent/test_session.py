@@ -290,6 +290,17 @@ def test_publishing_needs_a_yes_and_a_lease(driver: Driver) -> None:
     assert not driver.session.may_publish("a1", 27.0)
 
 
+def test_a_lease_is_held_from_the_grant_to_the_fence(driver: Driver) -> None:
+    assert not driver.session.holds("a1", 1.0)
+    driver.lease("a1")
+    assert driver.session.holds("a1", 1.0)
+    assert driver.session.holds("a1", 26.9)
+    assert not driver.session.holds("a1", 27.0)
+    driver.feed(m.TaskStarted("a1"))
+    driver.lease(directives=[agent.Directive(attempt_id="a1", command=GONE)])
+    assert not driver.session.holds("a1", 1.0)
+
+
 def test_a_cancel_after_the_yes_comes_too_late(driver: Driver) -> None:
     driver.lease("a1")
     driver.feed(m.PublishAsked("a1", [FILE]))

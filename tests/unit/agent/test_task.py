@@ -102,7 +102,7 @@ class Bench:
 
     def start(self, spec: Spec, **more: object) -> Task:
         grant = msgspec.structs.replace(simulated.grant("a" * 32), spec=spec, **more)
-        self.task = Task(grant, self.kit, tell=self.tell, may_publish=lambda _: self.may)
+        self.task = Task(grant, self.kit, tell=self.tell, may_publish=lambda _: self.may, holds=lambda _: True)
         return self.task
 
     def tell(self, event: m.Event) -> None:

@@ -127,6 +127,7 @@ def test_a_reference_agent_takes_only_what_its_protocol_can_say() -> None:
     old = _node(capabilities=msgspec.structs.replace(_CAPABLE, reference_protocol=True, media_roots=[]))
     assert not node.unmet(spec.Requires(local_path=True, container=spec.Container.MP4), old)
     assert node.unmet(spec.Requires(local_path=True, container=spec.Container.WEBM), old)
+    assert node.unmet(spec.Requires(local_path=True, container=spec.Container.FLV), old)
     assert node.unmet(spec.Requires(), old)
     ladder = spec.Requires(local_path=True, container=spec.Container.MP4, many=True)
     assert node.unmet(ladder, old) == ["it is a reference agent: it makes neither ladders nor packages"]

@@ -17,6 +17,7 @@ _PAGE_MAX = 1000
 _MOST_TAGS = 32
 #: how long a follower's request keeps a job reporting every second; followers ask again well before
 _FOLLOW_SECONDS = 10.0
+_RUNNING = frozenset({states.JobState.ASSIGNED, states.JobState.RUNNING})
 
 
 def _idempotency_key(call: Call) -> str | None:
@@ -43,7 +44,9 @@ async def submit_batch(call: Call) -> Any:
 async def dry_run(call: Call) -> Any:
     """What a submission would become, without storing it."""
     what = submission.check(call.master, call.body)
-    return views.SpecView(spec=views.plain(what), decisions=what.decisions, nodes=await explain.fits(call.master, what))
+    return views.SpecView(
+        spec=views.plain(spec.shown(what)), decisions=what.decisions, nodes=await explain.fits(call.master, what)
+    )
 
 
 async def listing(call: Call) -> Any:
@@ -192,6 +195,16 @@ async def cancel(call: Call) -> Any:
 
 
 async def pause(call: Call) -> Any:
+    """A stream that runs is not paused: its server would drop it, and its viewers see it stand still."""
+    found = await call.master.store.get_job(call.path["ref"])
+    what = msgspec.json.decode(found.spec, type=spec.Work)
+    if found.state in _RUNNING and isinstance(what, spec.Spec) and what.target is not None:
+        raise errors.Conflict(
+            f"Job {found.sequence_number} streams to {what.target}, and servers drop a stream that stands still; cancel it, and"
+            " submit the rest with `start`.",
+            state=found.state,
+            code="streams",
+        )
     return await _change(call, await call.master.store.pause(call.path["ref"], by=call.who))
 
 

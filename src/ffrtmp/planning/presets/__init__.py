@@ -132,6 +132,8 @@ def _left_out(preset: bodies.ParametersBody, given: bodies.ParametersBody) -> se
         fields |= _OF_A_CODEC
     if given.output is not None and os.path.splitext(given.output)[1].lower() in spec.EXTENSIONS:
         fields |= {"container"}
+    if given.rtmp_url is not None:
+        fields |= {"container", "two_pass", "verify"}
     return fields & preset.model_fields_set
 
 

@@ -47,7 +47,7 @@ class PretendedTask(Task):
     def __init__(self, grant: Grant, shell: "PretendingShell", seconds: float) -> None:
         self._shell = shell
         self._seconds = seconds
-        super().__init__(grant, None, tell=shell.feed, may_publish=shell.may_publish)  # type: ignore[arg-type]
+        super().__init__(grant, None, tell=shell.feed, may_publish=shell.may_publish, holds=shell.holds)  # type: ignore[arg-type]
 
     async def _run(self) -> tuple[Result | None, Failure | None]:
         try:
