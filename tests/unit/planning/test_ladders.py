@@ -80,7 +80,6 @@ def test_packages_of_vp9_are_mp4() -> None:
             "conflicting_fields",
         ),
         ({"ladder": [{"resolution": "720p", "speed": 2}]}, "ladder.rungs.0.speed", "unknown_field"),
-        ({"output_mode": "rtmp"}, "output_mode", "not_supported_yet"),
     ],
 )
 def test_what_cannot_be_is_refused_by_field(parameters: dict[str, object], path: str, code: str) -> None:

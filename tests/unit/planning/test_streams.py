@@ -73,6 +73,7 @@ def test_what_is_named_counts():
         ({"container": "mp4"}, "parameters.container", "unsupported_combination"),
         ({"output": "a.mp4"}, "parameters.output", "conflicting_fields"),
         ({"overwrite": True}, "parameters.overwrite", "conflicting_fields"),
+        ({"ladder": {"rungs": []}}, "parameters.ladder", "conflicting_fields"),
         ({"bitrate": "2M", "two_pass": True}, "parameters.two_pass", "unsupported_combination"),
         ({"pixel_format": "yuv422p"}, "parameters.pixel_format", "unsupported_combination"),
         ({"profile": "high422"}, "parameters.profile", "unsupported_combination"),
