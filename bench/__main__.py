@@ -6,7 +6,21 @@
 import asyncio
 import sys
 
-from bench import api, dispatch, hints, ladder, masters, overhead, recovery, report, scale, snapshot, store, waiting
+from bench import (
+    api,
+    dispatch,
+    hints,
+    ladder,
+    masters,
+    overhead,
+    recovery,
+    report,
+    scale,
+    snapshot,
+    store,
+    vmaf,
+    waiting,
+)
 
 SECTIONS = {
     "store": store.run,
@@ -20,6 +34,7 @@ SECTIONS = {
     "hints": hints.run,
     "waiting": waiting.run,
     "ladder": ladder.run,
+    "vmaf": vmaf.run,
 }
 
 

@@ -24,6 +24,7 @@ from ffrtmp.telemetry import logs
 
 _log = logs.get("task")
 _LOG_SECONDS = 5.0
+_BEFORE_THE_ENCODE = ("fetch", "search")
 
 
 class Attempt:
@@ -165,7 +166,7 @@ class Attempt:
         """Progress of a transfer: as percent while nothing is encoded, else as its phase only."""
 
         def moved(done: int, size: int) -> None:
-            percent = 0.0 if phase == "fetch" else ALMOST
+            percent = 0.0 if phase in _BEFORE_THE_ENCODE else ALMOST
             self.tell(
                 m.TaskProgress(self.id, Progress(percent=percent, phase=f"{phase} {100 * done // max(size, 1)}%"))
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ffrtmp.agent import engines, ladder, source, verification, ways
 from ffrtmp.agent import messages as m
+from ffrtmp.agent.aim import Aim
 from ffrtmp.agent.attempt import Attempt
 from ffrtmp.agent.publication import Publication
 from ffrtmp.agent.running import check_size, run_all
@@ -37,11 +38,16 @@ async def encode(attempt: Attempt) -> Result:
     if output is not None:
         made = await asyncio.to_thread(kit.work.stage, output, attempt.id)
     run = await begun(attempt, found, expectation, input=path, output=made, scratch=scratch)
+    aim = Aim(attempt, None if found is None else found.inspection, path, scratch, attempt.threads)
 
     async def one_way(choice: Choice) -> str:
-        commands = run.commands(choice)
         async with ways.session(attempt, choice):
+            await aim.take(choice)
+            commands = run.commands(choice)
             await run_all(attempt, commands, run.progress(len(commands)))
+            while await aim.again(made):
+                last = run.commands(choice)[-1:]  # what a first pass found holds for another bitrate
+                await run_all(attempt, last, run.progress(1))
         check_size(attempt, (await in_thread(made.stat)).st_size)
         if found is not None:
             await found.check_unchanged()

@@ -70,7 +70,7 @@ _OPTIONS: list[click.Parameter] = [
         "ffrtmp measure film.mkv clip.mp4 --reference-start 1:30 --duration 20",
         "ffrtmp measure master.mkv small.mp4 --frames --report small.json --output json",
     ],
-    notes="VMAF goes from 0 to 100 (above 93 hardly anyone sees a difference), PSNR is in dB, SSIM goes to 1. A video of "
+    notes="VMAF goes from 0 to 100 (equal videos have 97 to 100), PSNR is in dB, SSIM goes to 1. A video of "
     "another size is scaled to the reference's; frames are paired by their times, counted from the first one of each file.",
 )
 @click.argument("reference", type=click.Path(path_type=Path))

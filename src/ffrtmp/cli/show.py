@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ffrtmp.cli import output, text, watch
+from ffrtmp.cli import output, show_target, text, watch
 from ffrtmp.domain import units
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def job_page(out: output.Output, job: "JobView", outputs: "OutputsView | None", 
             ],
             right=("SIZE",),
         )
+    _target(out, job)
     if job.result and job.result.quality:
         _heading(out, "Quality")
         quality(out, job.result.quality)
@@ -91,6 +92,12 @@ def job_page(out: output.Output, job: "JobView", outputs: "OutputsView | None", 
             _log_and_again(out, job)
     elif job.state in ("queued", "retrying"):
         out.text(f"\nWhy it waits: ffrtmp jobs explain {job.sequence_number}{out.options}")
+
+
+def _target(out: output.Output, job: "JobView") -> None:
+    if job.result and (job.result.search or job.result.fit):
+        _heading(out, "How the target was met")
+        show_target.found(out, job.result)
 
 
 def outcome(out: output.Output, job: "JobView") -> None:
@@ -142,6 +149,7 @@ def explain_page(out: output.Output, job: "JobView", view: "ExplainView") -> Non
         _heading(out, "Decided for you")
         for decision in view.decisions:
             out.text(f"  {decision}")
+    _target(out, job)
     if took := _took(job):
         _heading(out, "What it took")
         _pairs(out, [("Engine", took), ("Energy", _energy(job))])

@@ -63,6 +63,8 @@ FIELDS: tuple[Field, ...] = (
     Field("--container", "container", "Default: from the file name, else the codec's usual one.", VIDEO,
           _choice("mp4", "mkv", "webm", "ts")),
     Field("--crf", "crf", "Constant quality: 0 best; h264 and h265 to 51, others to 63.", VIDEO, click.FLOAT),
+    Field("--target-vmaf", "target_vmaf", "The CRF that gives this quality, searched on samples: 93.", VIDEO, click.FLOAT),
+    Field("--target-size", "target_size", "The file is at most so large: 25MB, 25MiB, 700k; two passes.", VIDEO),
     Field("--bitrate", "bitrate", "Average bitrate: 2M, 2500k.", VIDEO),
     Field("--max-bitrate", "max_bitrate", "Cap for the bitrate, with --crf or --bitrate.", VIDEO),
     Field("--two-pass", "two_pass", "Two passes: hits --bitrate better, takes longer.", VIDEO, switch=True),

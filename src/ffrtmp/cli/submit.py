@@ -57,6 +57,7 @@ class _Command(connection.Command):
         "ffrtmp jobs submit --scenario 720p30-h264 --duration 120 --bitrate 2M",
         "ffrtmp jobs submit --input in.mov --output-file out.mp4 --codec h264 --crf 21 --follow",
         "ffrtmp jobs submit --input in.mov --output-file out.mp4 --scenario web-1080p-h264 --crf 20",
+        "ffrtmp jobs submit --input in.mov --output-file out.mp4 --codec h265 --target-vmaf 93 --follow",
         "ffrtmp jobs submit --file job.json --priority high --wait",
         "ffrtmp jobs submit --codec av1 --dry-run",
         "ffrtmp jobs submit --duration 60 --rtmp-url rtmp://live.local/app --stream-key-file key",

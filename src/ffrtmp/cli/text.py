@@ -118,7 +118,11 @@ def asked_rate(rate: dict[str, Any]) -> str:
     most = f", at most {asked_bitrate(rate['max_bitrate_bps'])}" if rate.get("max_bitrate_bps") else ""
     if rate.get("crf") is not None:
         return f"crf {rate['crf']:g}{most}"
+    if rate.get("target_vmaf") is not None:
+        return f"the crf that gives a VMAF of {rate['target_vmaf']:g}{most}"
     passes = " in two passes" if rate.get("mode") == "two_pass" else ""
+    if rate.get("target_bytes") is not None:
+        return f"at most {units.human_bytes(rate['target_bytes'])}{passes}{most}"
     return f"{asked_bitrate(rate['bitrate_bps'])}{passes}{most}"
 
 

@@ -38,6 +38,8 @@ _OPTIONS: list[click.Parameter] = [
         "ffrtmp transcode *.mov small/ --codec h265 --preset fast --audio aac",
         "ffrtmp transcode *.mov web/ --scenario web-720p-h264",
         "ffrtmp transcode talk.mp4 talk/ --output-mode hls --ladder auto --thumbnails 10",
+        "ffrtmp transcode in.mp4 out.mp4 --target-vmaf 93",
+        "ffrtmp transcode in.mp4 mail.mp4 --target-size 25MB --resolution 720p",
         "ffrtmp transcode in.mp4 out.mp4 --bitrate 3M --two-pass --master farm.local:8080",
         "FFRTMP_STREAM_KEY=... ffrtmp transcode film.mp4 rtmp://live.local/app --bitrate 4M",
     ],

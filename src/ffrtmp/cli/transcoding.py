@@ -9,7 +9,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffrtmp.cli import connection, exits, interrupt, output, progress, show, spec_options, stream_options, text, watch
+from ffrtmp.cli import (
+    connection,
+    exits,
+    interrupt,
+    output,
+    progress,
+    show,
+    show_target,
+    spec_options,
+    stream_options,
+    text,
+    watch,
+)
 from ffrtmp.domain import errors, spec
 
 if TYPE_CHECKING:
@@ -226,6 +238,8 @@ class Run:
         made = [item for item in self._items if item.done]
         if made and not self._detach:
             show.made_table(out, [(item.goes_to, item.job) for item in made if item.job])
+            for item in made:
+                show_target.found(out, item.job.result if item.job else None)
 
     def tell_faults(self) -> None:
         """Of each file that is not done: why."""

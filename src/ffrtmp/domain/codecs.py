@@ -12,6 +12,7 @@ class CodecRules(msgspec.Struct, frozen=True, kw_only=True):
     crf_max: float  #: the lowest quality of its scale; 0 is the highest
     crf_default: float
     container: Container  #: the usual one
+    crf_whole: bool = True  #: fractions are not taken: FFmpeg's options of these encoders are whole numbers
     tunes: frozenset[str] = frozenset()
     profiles: frozenset[str] = frozenset()
     pixel_formats: frozenset[PixelFormat] = frozenset({PixelFormat.YUV420P})
@@ -23,6 +24,7 @@ RULES: dict[Codec, CodecRules] = {
     Codec.H264: CodecRules(
         crf_max=51,
         crf_default=23,
+        crf_whole=False,
         container=Container.MP4,
         tunes=frozenset({"film", "animation", "grain", "stillimage", "fastdecode", "zerolatency", "psnr", "ssim"}),
         profiles=frozenset({"baseline", "main", "high", "high10", "high422", "high444"}),
@@ -31,6 +33,7 @@ RULES: dict[Codec, CodecRules] = {
     Codec.H265: CodecRules(
         crf_max=51,
         crf_default=28,
+        crf_whole=False,
         container=Container.MP4,
         tunes=frozenset({"grain", "animation", "fastdecode", "zerolatency", "psnr", "ssim"}),
         profiles=frozenset({"main", "main10", "main422-10", "main444-8"}),

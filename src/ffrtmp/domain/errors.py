@@ -47,6 +47,7 @@ class Code(enum.StrEnum):
     OUTPUT_INVALID = "output_invalid"
     QUALITY_TOO_LOW = "quality_too_low"
     NOT_COMPARABLE = "not_comparable"
+    RATE_UNREACHABLE = "rate_unreachable"
     ENGINE_FAILED = "engine_failed"
     ENGINE_CRASHED = "engine_crashed"
     ENCODER_UNAVAILABLE = "encoder_unavailable"
@@ -116,6 +117,10 @@ ADVICE: dict[Code, tuple[FailureClass, str]] = {
     Code.NOT_COMPARABLE: (
         FailureClass.PERMANENT,
         "Give a reference that shows the same pictures, and start, reference_start and duration that take the same part.",
+    ),
+    Code.RATE_UNREACHABLE: (
+        FailureClass.PERMANENT,
+        "Choose a target_vmaf or target_size that can be met, as the message says; or another codec, resolution or preset.",
     ),
     Code.ENGINE_FAILED: (
         FailureClass.PERMANENT,

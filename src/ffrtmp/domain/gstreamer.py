@@ -82,6 +82,10 @@ def refusals(spec: Spec) -> list[Fault]:
         )
     if spec.audio.codec is AudioCodec.OPUS and spec.container is Container.MP4:
         refuse("audio.codec", f"opus in mp4 is written wrong by mp4mux: use aac, or mkv; or {_INSTEAD}")
+    if spec.rate.target_bytes is not None:
+        refuse("target_size", f"{spec.rate.target_bytes} bytes are not aimed at with GStreamer; {_INSTEAD}")
+    if spec.rate.target_vmaf is not None:
+        refuse("target_vmaf", f"{spec.rate.target_vmaf:g} is not searched for with GStreamer; {_INSTEAD}")
     _rate(spec.codec, spec.rate, refuse)
     return faults
 

@@ -118,6 +118,48 @@ class Pushed(_Record, frozen=True, omit_defaults=True):
     behind_seconds: float = 0.0  #: that the engine was late, all together
 
 
+class CurvePoint(_Record, frozen=True, omit_defaults=True):
+    """What one CRF gave on samples of the input."""
+
+    crf: float
+    vmaf: float
+    bitrate_bps: int  #: of the picture
+    frames: int  #: that were encoded for it
+
+
+class Search(_Record, frozen=True, omit_defaults=True):
+    """How the CRF was found that gives a VMAF."""
+
+    target_vmaf: float
+    crf: float  #: that was chosen
+    vmaf: float  #: that is expected of it
+    bitrate_bps: int  #: of the picture, expected of it
+    points: list[CurvePoint]  #: in the order of their CRF
+    samples: int
+    frames: int  #: of all samples together
+    seconds: float  #: that the search took
+    cpu_seconds: float  #: of its commands
+    default_crf: float  #: of the codec, and what it would have given
+    default_vmaf: float
+    default_bitrate_bps: int
+
+
+class Pass(_Record, frozen=True, omit_defaults=True):
+    """One encode towards a size."""
+
+    bitrate_bps: int  #: of the picture, that was asked of the encoder
+    size_bytes: int  #: of the file that came out
+
+
+class Fit(_Record, frozen=True, omit_defaults=True):
+    """How a bitrate was found that gives a size."""
+
+    target_bytes: int
+    beside_bytes: int  #: estimated: sound, subtitles, covers, the container
+    seconds: float  #: that the picture lasts
+    encodes: list[Pass]
+
+
 class Result(_Record, frozen=True, omit_defaults=True):
     """What a finished attempt made."""
 
@@ -141,6 +183,8 @@ class Result(_Record, frozen=True, omit_defaults=True):
     frames: int | None = None
     speed: float | None = None
     pushed: Pushed | None = None  #: of a job that streams
+    search: Search | None = None  #: of a job with a target_vmaf
+    fit: Fit | None = None  #: of a job with a target_size
     quality: Quality | None = None  #: of a job that measures, and of verification at the level `quality`
     metrics: dict[str, Any] = {}  #: what a reference agent measured
 

@@ -203,6 +203,8 @@ class Rate(_Frozen, frozen=True):
     crf: float | None = None
     bitrate_bps: int | None = None
     max_bitrate_bps: int | None = None
+    target_bytes: int | None = None  #: of the whole file, at most: the node works the bitrate out
+    target_vmaf: float | None = None  #: of the picture, about: the node looks for the crf
 
 
 class Tracks(_Frozen, frozen=True):

@@ -45,6 +45,8 @@ async def explain(master: Master, ref: str) -> views.ExplainView:
         waiting_reason=why.reason if why else None,
         ahead=await _ahead(master, found, what, known) if found.state is states.JobState.QUEUED else None,
         eta_seconds=eta,
+        search=found.result.search if found.result else None,
+        fit=found.result.fit if found.result else None,
     )
 
 

@@ -120,6 +120,7 @@ class _Look:
         self._tracks: dict[int, Track] = {}
         self._last_sound: dict[int, AudioFrame] = {}  #: by stream, when it is decoded
         self._discarded: defaultdict[int, Fraction] = defaultdict(Fraction)
+        self._bytes: Counter[int] = Counter()  #: of all packets, by stream, when they are only indexed
         flags = container.format.flags
         self._clock = SteadyClock() if flags & _MAY_JUMP and not request.decode else None
         self._made_up = bool(flags & _NO_TIMES)
@@ -215,6 +216,7 @@ class _Look:
 
     def _index(self, packet: Packet) -> None:
         stream = packet.stream
+        self._bytes[stream.index] += packet.size
         if stream in self._texts:
             self._count_text(packet)
             return
@@ -375,6 +377,7 @@ class _Look:
             title=streams.title(stream),
             marks=streams.marks(stream),
             packets=track.count,
+            size_bytes=self._bytes[stream.index],
             hidden_seconds=float(self._discarded[stream.index]),
             first_pts=_seconds(track.first, stream),
             end_pts=None if end is None else float(end),
@@ -390,6 +393,7 @@ class _Look:
             title=streams.title(stream),
             marks=streams.marks(stream),
             events=self._tracks[stream.index].count,
+            size_bytes=self._bytes[stream.index],
             window_events=self._text_events[stream.index],
         )
 

@@ -139,6 +139,7 @@ class AudioStream(_Record, frozen=True):
     title: str = ""
     marks: list[str] = []  #: its dispositions but `default`, e.g. hearing_impaired
     packets: int = 0
+    size_bytes: int = 0  #: of its packets; 0 when the inspection decoded
     hidden_seconds: float = 0.0  #: of packets that an edit list hides: a copy would bring them back
     first_pts: float | None = None
     end_pts: float | None = None  #: end of the last packet or decoded sample
@@ -161,6 +162,7 @@ class SubtitleStream(_Record, frozen=True):
     title: str = ""
     marks: list[str] = []
     events: int = 0  #: packets that show something
+    size_bytes: int = 0
     window_events: int = 0  #: of these, begin within the window
 
 

@@ -73,6 +73,13 @@ def _check(given: bodies.ParametersBody, codec: spec.Codec, container: spec.Cont
             "does not go with a ladder or a package, which decode once; nearest that works: crf with max_bitrate",
             "unsupported_combination",
         )
+    for target in ("target_vmaf", "target_size"):
+        if many(given) and getattr(given, target) is not None:
+            faults.add(
+                target,
+                "is aimed at by jobs that make one file, not by a ladder or a package; nearest that works: crf with max_bitrate",
+                "unsupported_combination",
+            )
     if given.ladder is not None and given.resolution is not None:
         faults.add("resolution", "does not go with ladder, whose rungs have sizes of their own", "conflicting_fields")
     if given.ladder is not None and given.bitrate is not None:

@@ -5,8 +5,8 @@ from ffrtmp.planning import limits, locations
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
 
-#: Of VMAF's scale 80 is where viewers begin to say "good" (100 is excellent, 60 fair, 40 poor: Netflix, "VMAF: The Journey
-#: Continues", 2018). What the encoders make at their default CRF lies between 88 and 97.
+#: Well below what the encoders made of six real clips of 640x360 near their default CRF (libx264 at 22: 95.2, libx265 at 25: 93.4,
+#: SVT-AV1 at 35: 94.5, libvpx-vp9 at 34: 93.4): what is below it is surely not what was wanted.
 VMAF_FLOOR = 80.0
 #: fields of `parameters` that a measurement has
 _TAKEN = frozenset(

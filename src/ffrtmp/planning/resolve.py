@@ -74,7 +74,7 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
         raise errors.InvalidInput(_SUMMARY if len(faults.found) > 1 else None, faults=faults.found)
     if streamed:
         streams.check(given, source, faults)
-    rate = rates.choose(given, codec, faults, decisions)
+    rate = rates.choose(given, codec, source, faults, decisions)
     ladder = ladders.choose(given, codec, container, faults, decisions)
     pictures.check(given, codec, source.kind, faults)
     family = accelerators.check(given, codec, rate, faults)
@@ -132,7 +132,7 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
             audio=_named_audio(body),
             encoder=given.requires.encoder,
             hwaccel=family,
-            metrics=metrics,
+            metrics=[spec.Metric.VMAF] if rate.target_vmaf is not None else metrics,
             labels=dict(given.requires.labels),
             min_threads=given.requires.min_threads,
             min_memory_bytes=given.requires.min_memory_mb * 1024 * 1024,

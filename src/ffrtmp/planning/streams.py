@@ -83,6 +83,9 @@ def check(given: bodies.ParametersBody, source: spec.Input, faults: Faults) -> N
         refuse(
             "ladder", "does not go with rtmp_url: a stream has one size; submit a job for each", "conflicting_fields"
         )
+    for field in ("target_size", "target_vmaf"):
+        if getattr(given, field) is not None:
+            refuse(field, "is reached by encodes before the one that counts, and a stream has one; use bitrate")
     if given.two_pass:
         refuse("two_pass", "needs the whole input before its first frame; leave it out for a stream")
     if given.pixel_format not in (None, spec.PixelFormat.YUV420P):

@@ -11,8 +11,6 @@ CODE = "not_supported_yet"
 FIELDS: dict[str, str] = {
     "outputs": "submit one job per output",
     "rtmp_urls": "submit one job per server, each with its `rtmp_url`",
-    "target_vmaf": "choose a `crf`",
-    "target_size": "choose a `bitrate` with `two_pass`",
     "deadline": "use `priority`",
     "webhook": "follow `GET /events`",
 }

@@ -65,6 +65,7 @@ def _output_mode(value: object) -> object:
 
 
 Bitrate = Annotated[int, *_parsed(units.bitrate_bps, "2M", "2500k", "2000000"), Field(ge=1_000, le=10_000_000_000)]
+Size = Annotated[int, *_parsed(units.size_bytes, "25MB", "25MiB", "700k"), Field(ge=1_000, le=1 << 50)]
 Seconds = Annotated[float, *_parsed(units.seconds, "90", "1:30", "1h30m"), Field(le=30 * 86400)]
 PositiveSeconds = Annotated[float, *_parsed(units.seconds, "90", "1:30", "1h30m"), Field(gt=0, le=30 * 86400)]
 FrameRate = Annotated[Fraction, *_parsed(units.frame_rate, "30", "29.97", "30000/1001")]
@@ -123,6 +124,8 @@ class AudioBody(Body):
 
 
 Score = Annotated[float, Field(ge=0, le=100)]
+#: equal pictures have 97 to 100; below 20 nothing is left to be seen
+TargetScore = Annotated[float, Field(ge=20, le=99)]
 Every = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -239,8 +242,8 @@ class ParametersBody(Body):
     bitrate: Bitrate | None = None
     max_bitrate: Bitrate | None = None
     crf: Annotated[float, Field(ge=0, le=63)] | None = None
-    target_vmaf: Any = None
-    target_size: Any = None
+    target_vmaf: TargetScore | None = None
+    target_size: Size | None = None
     two_pass: bool = False
     preset: Annotated[spec.Preset, BeforeValidator(_lower)] | None = None
     tune: Annotated[str, BeforeValidator(_lower)] | None = None

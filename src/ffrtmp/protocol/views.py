@@ -173,6 +173,8 @@ class ExplainView(_View, frozen=True):
     waiting_reason: str | None = None
     ahead: int | None = None  #: ready tasks that come first at the nodes that could run it, counted up to 1000
     eta_seconds: float | None = None
+    search: jobs.Search | None = None  #: of a job with a target_vmaf, when its node has found the crf
+    fit: jobs.Fit | None = None  #: of a job with a target_size
 
 
 class SpecView(_View, frozen=True):

@@ -179,6 +179,8 @@ UNABLE = {
         {},
         "not by 45 degrees",
     ),
+    "a size": (SOURCE, {"rate": Rate(mode=RateMode.TWO_PASS, target_bytes=9000)}, "9000 bytes are not aimed at"),
+    "a vmaf": (SOURCE, {"rate": Rate(mode=RateMode.CRF, target_vmaf=93.0)}, "93 is not searched for"),
     "a fraction": (SOURCE, {"rate": Rate(mode=RateMode.CRF, crf=21.5)}, "21.5 is not a whole number"),
 }
 
