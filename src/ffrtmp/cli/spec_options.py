@@ -186,7 +186,9 @@ _FIELD = re.compile(
 )
 #: … and these only after a word that says so
 _PLAIN = re.compile(
-    r"\b(set|use|with|below|choose a) `?(" + "|".join(name for name in _FLAGS if name.isalpha()) + r")\b`?(?! [\d'])"
+    r"\b(set|use|with|below|choose a|works:) `?("
+    + "|".join(name for name in _FLAGS if name.isalpha())
+    + r")\b`?(?! [\d'])"
 )
 _TOO_LOW = re.compile(r"must be greater than or equal to 1000 \(got '?(\d{1,3})'?\)")
 

@@ -68,3 +68,7 @@ PROFILE_FORMATS: dict[str, frozenset[PixelFormat]] = {
     "1": frozenset({PixelFormat.YUV422P, PixelFormat.YUV444P}),
     "2": frozenset({PixelFormat.YUV420P10}),
 }
+
+
+def carried(profile: str) -> frozenset[PixelFormat]:
+    return PROFILE_FORMATS.get(profile, frozenset({PixelFormat.YUV420P}))

@@ -16,7 +16,7 @@ The docstring of a class is its default message.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -206,6 +206,17 @@ class Fault(msgspec.Struct, frozen=True):
     path: str
     message: str
     code: str = "invalid_value"
+
+
+def nearest(changes: Mapping[str, object]) -> str:
+    """` (nearest that works: container mp4, no tune)`: how a refusal names its way out. Field below `parameters` → its value
+    there, None to leave it out."""
+    told = (f"no {field}" if value is None else f"{field} {_plain(value)}" for field, value in changes.items())
+    return f" (nearest that works: {', '.join(told)})"
+
+
+def _plain(value: object) -> object:
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 class FfrtmpError(Exception):

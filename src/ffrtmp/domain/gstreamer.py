@@ -6,7 +6,8 @@ Each limit is one of an element of GStreamer 1.22 or of `gst-launch-1.0` (docs/m
 
 from collections.abc import Callable
 
-from ffrtmp.domain.errors import Fault
+from ffrtmp.domain.codecs import carried
+from ffrtmp.domain.errors import Fault, nearest
 from ffrtmp.domain.spec import (
     HARDWARE,
     AudioCodec,
@@ -41,6 +42,8 @@ PIXEL_FORMATS: dict[Codec, frozenset[PixelFormat]] = {
 _FRACTIONAL_CRF = frozenset({Codec.H265})
 _X264_MOST_CRF = 50
 _INSTEAD = "use engine ffmpeg or auto"
+#: of every refusal
+_NEAREST = nearest({"engine": "auto"})
 
 
 def refusals(spec: Spec) -> list[Fault]:
@@ -48,7 +51,7 @@ def refusals(spec: Spec) -> list[Fault]:
     faults: list[Fault] = []
 
     def refuse(field: str, message: str) -> None:
-        faults.append(Fault(f"parameters.{field}", message, "unsupported_combination"))
+        faults.append(Fault(f"parameters.{field}", message + _NEAREST, "unsupported_combination"))
 
     if spec.packaged:
         refuse("output_mode", f"{spec.output_mode} is nothing that GStreamer makes here; {_INSTEAD}")
@@ -79,6 +82,13 @@ def refusals(spec: Spec) -> list[Fault]:
         able = ", ".join(sorted(PIXEL_FORMATS[spec.codec]))
         refuse(
             "pixel_format", f"{spec.pixel_format} is not taken by {_ELEMENTS[spec.codec]}: it takes {able}; {_INSTEAD}"
+        )
+    wants = carried(spec.profile) if spec.profile and spec.pixel_format is None else PIXEL_FORMATS[spec.codec]
+    if not wants <= PIXEL_FORMATS[spec.codec]:
+        able = ", ".join(sorted(wants & PIXEL_FORMATS[spec.codec]))
+        refuse(
+            "profile",
+            f"{spec.profile} alone means a pixel_format that {_ELEMENTS[spec.codec]} lacks: set {able}, or {_INSTEAD}",
         )
     if spec.audio.codec is AudioCodec.OPUS and spec.container is Container.MP4:
         refuse("audio.codec", f"opus in mp4 is written wrong by mp4mux: use aac, or mkv; or {_INSTEAD}")

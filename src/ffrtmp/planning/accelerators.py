@@ -14,9 +14,15 @@ def check(given: bodies.ParametersBody, codec: spec.Codec, rate: spec.Rate, faul
             "requires.encoder",
             f"{given.requires.encoder} is not of hwaccel {named}; leave one of them out",
             "conflicting_fields",
+            requires__encoder=None,
         )
     if given.hwaccel is spec.Hwaccel.NONE and by_encoder is not None:
-        faults.add("hwaccel", f"none does not go with requires.encoder {given.requires.encoder}", "conflicting_fields")
+        faults.add(
+            "hwaccel",
+            f"none does not go with requires.encoder {given.requires.encoder}",
+            "conflicting_fields",
+            hwaccel="auto",
+        )
     family = named or by_encoder
     if family is None:
         return None
@@ -33,5 +39,6 @@ def check(given: bodies.ParametersBody, codec: spec.Codec, rate: spec.Rate, faul
             field,
             f"{why}; leave it out, or let hwaccel be auto: what no GPU can do software does",
             "unsupported_combination",
+            hwaccel="auto",
         )
     return named

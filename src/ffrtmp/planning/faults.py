@@ -12,8 +12,11 @@ class Faults:
     def __init__(self) -> None:
         self.found: list[errors.Fault] = []
 
-    def add(self, field: str, message: str, code: str = "invalid_value") -> None:
-        self.found.append(errors.Fault(f"parameters.{field}", message, code))
+    def add(self, field: str, message: str, code: str = "invalid_value", /, **nearest: object) -> None:
+        """`nearest`: what to set instead, None to leave a field out; `__` stands for the dot of a field within one."""
+        changes = {name.replace("__", "."): value for name, value in nearest.items()}
+        told = errors.nearest(changes) if changes else ""
+        self.found.append(errors.Fault(f"parameters.{field}", message + told, code))
 
     def catch(self, call: Callable[[], T]) -> T | None:
         try:

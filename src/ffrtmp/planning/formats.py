@@ -36,7 +36,9 @@ def choose(
                 return codec, None, decisions
             decisions.append(f"container: {implied}, from the extension of the output")
         elif implied not in (None, container):
-            faults.add("container", f"{container} does not go with the output's extension {extension}")
+            faults.add(
+                "container", f"{container} does not go with the output's extension {extension}", container=implied
+            )
     if codec is None:
         if not named:
             faults.add("codec", "is missing; give a codec (h264, h265, vp8, vp9, av1) or a scenario", "missing_field")
@@ -49,9 +51,12 @@ def choose(
     if codec not in spec.CONTAINER_VIDEO[container]:
         able = ", ".join(name for name, taken in spec.CONTAINER_VIDEO.items() if codec in taken)
         usual = codecs.RULES[codec].container
+        stem = os.path.splitext(output or "")[0]
         faults.add(
             "output" if given.container is None else "container",  # what named it
-            f"{container} cannot hold {codec}; it goes into {able} (nearest that works: {codec} in {usual})",
+            f"{container} cannot hold {codec}; it goes into {able}",
             "unsupported_combination",
+            **({} if given.container is None else {"container": usual}),
+            **({} if output is None else {"output": f"{stem}.{usual}"}),
         )
     return codec, container, decisions

@@ -4,32 +4,51 @@ from ffrtmp.domain import codecs, spec, units
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
 
+#: pixel format → what is nearest to it, itself first
+_NEAREST = {
+    asked: (asked, *(one for one in order if one is not asked))
+    for asked, order in (
+        (spec.PixelFormat.YUV420P, (spec.PixelFormat.YUV420P10,)),
+        (spec.PixelFormat.YUV422P, (spec.PixelFormat.YUV444P, spec.PixelFormat.YUV420P)),
+        (spec.PixelFormat.YUV444P, (spec.PixelFormat.YUV420P,)),
+        (spec.PixelFormat.YUV420P10, (spec.PixelFormat.YUV420P,)),
+    )
+}
+
 
 def check(given: bodies.ParametersBody, codec: spec.Codec, kind: spec.InputKind, faults: Faults) -> None:
     rules = codecs.RULES[codec]
     for field, value, known in (("tune", given.tune, rules.tunes), ("profile", given.profile, rules.profiles)):
         if value is not None and value not in known:
             offer = f"choose one of {', '.join(sorted(known))}" if known else f"leave it out: {codec} has none"
-            faults.add(field, f"{value!r} is not a {field} of {codec}; {offer}")
+            faults.add(field, f"{value!r} is not a {field} of {codec}; {offer}", **{field: None})
     pixel_format = given.pixel_format
     if pixel_format is not None and pixel_format not in rules.pixel_formats:
         offer = ", ".join(sorted(rules.pixel_formats))
-        faults.add("pixel_format", f"{codec} does not take {pixel_format}; choose one of {offer}")
+        best = next(one for one in _NEAREST[pixel_format] if one in rules.pixel_formats)
+        faults.add("pixel_format", f"{codec} does not take {pixel_format}; choose one of {offer}", pixel_format=best)
     elif given.profile in rules.profiles and pixel_format is not None:
-        carried = codecs.PROFILE_FORMATS.get(given.profile or "", frozenset({spec.PixelFormat.YUV420P}))
+        carried = codecs.carried(given.profile or "")
         if pixel_format not in carried:
             offer = ", ".join(sorted(carried)) or "another profile"
-            faults.add("profile", f"{given.profile} cannot carry {pixel_format}; it carries {offer}")
+            able = [name for name in sorted(rules.profiles) if pixel_format in codecs.carried(name)]
+            faults.add(
+                "profile",
+                f"{given.profile} cannot carry {pixel_format}; it carries {offer}",
+                profile=able[0] if able else None,
+            )
     size: units.Resolution | None = given.resolution
     if size is not None and (size.height % 2 or (size.width or 0) % 2):
         even = units.Resolution(size.width and size.width & ~1, size.height & ~1)
-        faults.add("resolution", f"{size} has an odd side, which 4:2:0 video cannot have; nearest is {even}")
+        faults.add("resolution", f"{size} has an odd side, which 4:2:0 video cannot have", resolution=even)
     if given.hdr is spec.Hdr.KEEP:
         _keep_hdr(given, codec, faults)
     if kind is spec.InputKind.GENERATE:
         for field, asked in (("deinterlace", given.deinterlace), ("hdr", given.hdr)):
             if asked not in ("auto", "off"):
-                faults.add(field, f"{asked}: a generated clip is progressive SDR; leave it out", "conflicting_fields")
+                faults.add(
+                    field, f"{asked}: a generated clip is progressive SDR", "conflicting_fields", **{field: None}
+                )
 
 
 def _keep_hdr(given: bodies.ParametersBody, codec: spec.Codec, faults: Faults) -> None:
@@ -38,22 +57,25 @@ def _keep_hdr(given: bodies.ParametersBody, codec: spec.Codec, faults: Faults) -
         able = ", ".join(sorted(codecs.HDR_CODECS))
         faults.add(
             "hdr",
-            f"{codec} does not keep HDR; {able} do (nearest that works: h265, or hdr tonemap with {codec})",
+            f"{codec} does not keep HDR; {able} do",
             "unsupported_combination",
+            hdr="tonemap",
         )
         return
     ten = spec.PixelFormat.YUV420P10
     if given.pixel_format not in (None, ten):
         faults.add(
             "hdr",
-            f"keep needs ten bits, and {given.pixel_format} has eight; use pixel_format {ten}, or hdr tonemap",
+            f"keep needs ten bits, and {given.pixel_format} has eight; use hdr tonemap, or ten bits",
             "unsupported_combination",
+            pixel_format=ten,
         )
-    carried = codecs.PROFILE_FORMATS.get(given.profile or "", frozenset({spec.PixelFormat.YUV420P}))
+    carried = codecs.carried(given.profile or "")
     if codec is not spec.Codec.AV1 and given.profile in codecs.RULES[codec].profiles and ten not in carried:
         offer = next(name for name in codecs.RULES[codec].profiles if ten in codecs.PROFILE_FORMATS.get(name, ()))
         faults.add(
             "hdr",
-            f"keep needs ten bits, which profile {given.profile} does not have; use profile {offer}, or hdr tonemap",
+            f"keep needs ten bits, which profile {given.profile} does not have; use hdr tonemap, or another profile",
             "unsupported_combination",
+            profile=offer,
         )

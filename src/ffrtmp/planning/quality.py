@@ -75,13 +75,14 @@ def floor(
     if asked.level is not spec.VerifyLevel.QUALITY:
         for field, value in (("vmaf_min", asked.vmaf_min), ("subsample", asked.subsample)):
             if value is not None:
-                faults.add(f"verify.{field}", "needs verify.level quality; set it", "missing_field")
+                faults.add(f"verify.{field}", "needs verify.level quality", "missing_field", verify__level="quality")
         return None, 1, []
     if source.kind is spec.InputKind.GENERATE:
         faults.add(
             "verify.level",
-            "quality compares with the input, and this one is generated; use full, or give an input",
+            "quality compares with the input, and this one is generated; give an input",
             "unsupported_combination",
+            verify__level="full",
         )
     if asked.vmaf_min is None:
         decisions.append(f"verify.vmaf_min: {VMAF_FLOOR:g}, the default floor")

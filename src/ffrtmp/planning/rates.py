@@ -33,32 +33,40 @@ def _check(given: bodies.ParametersBody, codec: spec.Codec, source: spec.Input, 
     rules = codecs.RULES[codec]
     goals = [name for name in _GOALS if getattr(given, name) is not None]
     if goals == ["crf", "bitrate"]:
-        faults.add("bitrate", "cannot be combined with crf; to cap a crf encode use max_bitrate", "conflicting_fields")
+        faults.add(
+            "bitrate",
+            "cannot be combined with crf; to cap a crf encode use max_bitrate",
+            "conflicting_fields",
+            bitrate=None,
+            two_pass=None,
+        )
     elif len(goals) > 1:
         faults.add(
             goals[0],
             f"cannot be combined with {' and '.join(goals[1:])}: each says how many bits; leave all but one out",
             "conflicting_fields",
+            **dict.fromkeys(goals[1:]),
         )
     if given.crf is not None and given.crf > rules.crf_max:
-        faults.add("crf", f"{given.crf:g} is out of range; {codec} takes 0 to {rules.crf_max:g}")
+        faults.add("crf", f"{given.crf:g} is out of range; {codec} takes 0 to {rules.crf_max:g}", crf=rules.crf_max)
     elif given.crf is not None and rules.crf_whole and given.crf != round(given.crf):
-        faults.add("crf", f"{given.crf:g} is not a whole number, as {codec} takes it; nearest is {round(given.crf)}")
+        faults.add("crf", f"{given.crf:g} is not a whole number, as {codec} takes it", crf=round(given.crf))
     if given.two_pass and given.target_vmaf is not None:
         faults.add(
-            "two_pass",
-            "does not go with target_vmaf, which ends in one pass at a crf; leave it out",
-            "conflicting_fields",
+            "two_pass", "does not go with target_vmaf, which ends in one pass at a crf", "conflicting_fields", two_pass=None
         )
     elif given.two_pass and given.bitrate is None and given.target_size is None:
-        faults.add("two_pass", "needs a bitrate to aim at; set bitrate or target_size", "missing_field")
+        faults.add(
+            "two_pass", "needs a bitrate to aim at; set bitrate or target_size", "missing_field", two_pass=None
+        )
     if given.max_bitrate and given.bitrate and given.max_bitrate < given.bitrate:
-        faults.add("max_bitrate", f"{given.max_bitrate} is below bitrate {given.bitrate}")
+        faults.add("max_bitrate", f"{given.max_bitrate} is below bitrate {given.bitrate}", max_bitrate=given.bitrate)
     if given.target_vmaf is not None and source.kind is spec.InputKind.GENERATE:
         faults.add(
             "target_vmaf",
             "is measured against the input, and this one is generated; use crf, or give an input",
             "unsupported_combination",
+            target_vmaf=None,
         )
 
 
