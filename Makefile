@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock wheel bench bench-quick simulate mutants model interleavings crash campaign kill-matrix fleet evidence clean
+.PHONY: help setup demo test check format lock wheel bench bench-quick corpus simulate mutants model interleavings crash campaign kill-matrix fleet evidence clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -52,6 +52,9 @@ bench: $(STAMP) ## measure, and write docs/benchmarks.md
 
 bench-quick: $(STAMP) ## a short run of every measurement, which writes nothing
 	$(BIN)/python -m bench --quick
+
+corpus: $(STAMP) ## every source into every output, writes docs/media-support.md
+	$(BIN)/python -m tests.corpus
 
 simulate: $(STAMP) ## farms under faults in simulated time: make simulate SEEDS=0-2999 REPORT=yes
 	$(BIN)/python -m ffrtmp.testing.simulator --seeds $(or $(SEEDS),0-199) $(if $(REPORT),--report)

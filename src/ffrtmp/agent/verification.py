@@ -18,6 +18,7 @@ from ffrtmp.runtime.threads import ended, in_thread
 from ffrtmp.transfer import local
 
 _UNREADABLE = frozenset({Code.INPUT_MISSING, Code.INPUT_INVALID, Code.INPUT_TRUNCATED, Code.NO_VIDEO_STREAM})
+_MOST_TOLD = 3  #: complaints of decoders about a damaged input
 _SLOWEST_DECODE = 4.0  #: times as long as the encode took, or as the video lasts
 
 
@@ -96,8 +97,38 @@ async def judge(
     )
     attempt.log.note(f"output: {describe(found)}")
     if not verdict.passed:
-        raise TaskError(code, "The output is not what was asked: " + "; ".join(verdict.problems))
+        wrong = "The output is not what was asked: " + "; ".join(verdict.problems)
+        if code is Code.OUTPUT_INVALID and (damage := await _damage(attempt, source)):
+            raise TaskError(Code.INPUT_INVALID, f"The input is damaged ({damage}). {wrong}")
+        raise TaskError(code, wrong)
     attempt.log.note(f"verified ({verdict.level}) in {verdict.seconds:.2f} s")
+
+
+async def _damage(attempt: Attempt, source: Source | None) -> str:
+    """What is wrong with the input's own pictures and sound, when all of it is decoded; "": nothing. An index that was only read
+    does not know."""
+    if source is None:
+        return ""
+    attempt.phase("look for damage")
+    indexed = source.inspection
+    try:
+        found = await attempt.kit.inspector.inspect(
+            source.path,
+            decode=True,
+            threads=attempt.kit.inspect_threads,
+            timeout_seconds=max(INSPECT_SECONDS, _SLOWEST_DECODE * (indexed.duration_seconds or 0.0)),
+        )
+    except TaskError as error:
+        return error.failure.message
+    before, after, told = indexed.main_video, found.main_video, []
+    if before is not None and after is not None:
+        if after.frames < before.frames:
+            told.append(f"{before.frames - after.frames} of {before.frames} frames cannot be decoded")
+        if after.disordered:
+            told.append(f"{after.disordered} frames do not come after the one before")
+    told += [f"nothing of its audio stream {track.index} can be decoded" for track in found.audio if not track.packets]
+    told += found.problems[:_MOST_TOLD]
+    return "; ".join(told)
 
 
 async def _loudness(attempt: Attempt, made: Path, before: Sequence[Measured]) -> list[tuple[Measured, Measured]]:

@@ -8,7 +8,7 @@ import msgspec
 from ffrtmp.domain import errors, node
 from ffrtmp.domain.hardware import spec_cannot
 from ffrtmp.domain.spec import Codec, Hwaccel, Spec
-from ffrtmp.media import codecs, hardware
+from ffrtmp.media import codecs, hardware, reach
 from ffrtmp.media.codecs import Encoder
 from ffrtmp.media.inspection import VideoStream
 
@@ -63,7 +63,8 @@ def candidates(
     """What to try, one after another: the best first, then what is safer. Never empty. `table`: the engine's encoders.
 
     An encoder or a family that was named is never replaced by another; its GPU's decoder is, by software.
-    Raises TaskError(encoder_unavailable), with what every encoder lacks.
+    Raises TaskError(encoder_unavailable), with what every encoder lacks, or stream_unsuitable, when it is a picture that they
+    cannot make.
     """
     made = codecs.pixel_format(spec, source.bits if source else 8)
     works = {one.name: one for one in offer.encoders if one.works}
@@ -71,6 +72,7 @@ def candidates(
     automatic = spec.hwaccel is Hwaccel.AUTO and spec.requires.encoder is None
     gpus = {one.name for one in table if one.hwaccel is not None and one.codec is spec.codec}
     passed = ["no GPU here encodes it"] if automatic and gpus and not gpus & works.keys() else []
+    beyond: list[str] = []
     for encoder in (one for one in table if one.codec is spec.codec and _is_meant(spec, one)):
         if found and encoder.hwaccel is not None:
             continue  # what one GPU failed at is not expected of another: what is left is software
@@ -78,6 +80,9 @@ def candidates(
         device = None if here is None else offer.device(here)
         if here is None:
             passed += [] if automatic and encoder.hwaccel else [f"{encoder.name} does not work here"]
+        elif encoder.hwaccel is None and (why := reach.beyond(encoder.name, spec, source)):
+            passed.append(why)
+            beyond.append(why)
         elif encoder.hwaccel is None:
             found.append(Choice(encoder=encoder, why=_why(spec, passed)))
             break
@@ -91,6 +96,8 @@ def candidates(
             if _decodes(encoder.hwaccel, device, source, offer):
                 found.insert(0, msgspec.structs.replace(found[0], use=msgspec.structs.replace(use, decode=True)))
             passed.append(f"{encoder.name} failed")
+    if not found and beyond:
+        raise errors.TaskError(errors.Code.STREAM_UNSUITABLE, "; ".join(beyond))
     if not found:
         wanted = spec.requires.encoder or spec.requires.hwaccel or spec.codec
         raise errors.TaskError(

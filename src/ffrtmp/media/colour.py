@@ -19,6 +19,9 @@ _BT601_625 = Colour(primaries="bt470bg", transfer="smpte170m", matrix="bt470bg",
 _SD_WIDTH, _SD_HEIGHT = 1024, 576
 _LINES_OF_625 = (288, 576)
 
+#: pixel formats without colours
+_GREY = ("gray", "ya8", "ya16", "mono")
+
 #: cd/m² of SDR's white, against which the `tonemap` filter counts
 _SDR_WHITE = 100
 #: a PQ picture that says nothing of its brightness was most likely graded on such a display
@@ -117,6 +120,10 @@ def _sdr(source: VideoStream, height: int, notes: tuple[str, ...]) -> Plan:
         return Plan(
             changes=("scale=out_color_matrix=bt709:out_range=tv",), labels=(_label(target),), colour=target, notes=notes
         )
+    if source.pixel_format.startswith(_GREY):
+        # which is full range, whatever the file says, until it gets its colours
+        target = msgspec.structs.replace(said, range="tv")
+        return Plan(changes=("scale=out_range=tv",), labels=(_label(target),), colour=target, notes=notes)
     small = width <= _SD_WIDTH and source.height <= _SD_HEIGHT
     if said.matrix or small == (height <= _SD_HEIGHT):
         return Plan(colour=said, notes=notes)

@@ -10,6 +10,8 @@ import av.logging
 #: `[h264 @ 0x55dad8ab8a80] Invalid NAL unit size` → the decoder, what it says
 _LINE = re.compile(r"^\[(?P<who>[^\]@]+?) @ 0x[0-9a-f]+\] (?P<what>.*)$")
 _STDERR = 2
+#: whose streams are copied and never decoded: what its parser cannot join (two packets of one time) players leave out
+_UNHEARD = frozenset({"dvbsub"})
 
 
 @contextlib.contextmanager
@@ -36,6 +38,8 @@ def heard(tell: Callable[[str], None]) -> Iterator[None]:
         os.close(reader)
     for line in said.decode(errors="replace").splitlines():
         if match := _LINE.match(line):
+            if match["who"] in _UNHEARD:
+                continue
             tell(f"{match['who']}: {match['what'].strip()}")
         elif line.strip():
             tell(line.strip())

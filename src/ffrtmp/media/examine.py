@@ -31,7 +31,7 @@ from ffrtmp.domain.errors import Code
 from ffrtmp.media import complaints, frames, streams, truncation, whitelist
 from ffrtmp.media.inspection import AudioStream, Inspection, Request, SubtitleStream, VideoStream, Window
 from ffrtmp.media.jumps import SteadyClock
-from ffrtmp.media.measure import Grid, Track
+from ffrtmp.media.measure import Grid, Order, Track
 from ffrtmp.media.measure import Window as Counted
 
 Packet: TypeAlias = "AvPacket[Any]"  # of a stream of any kind: `demux` gives all
@@ -101,6 +101,7 @@ class _Look:
         self._container = container
         self._request = request
         self._name = path.name
+        self._path = path
         self._problems: Counter[str] = Counter()
         self._first_frame: VideoFrame | None = None
         self._base = Fraction(container.start_time or 0, 1_000_000)
@@ -117,6 +118,7 @@ class _Look:
         self._audios = [stream for stream in self._audios if _is_known(stream)]
         self._texts = [stream for stream in self._texts if _is_known(stream)]
         self._glances = frames.Glances(self._main.codec_context.name if self._main else "")
+        self._order = Order()
         self._tracks: dict[int, Track] = {}
         self._last_sound: dict[int, AudioFrame] = {}  #: by stream, when it is decoded
         self._discarded: defaultdict[int, Fraction] = defaultdict(Fraction)
@@ -148,6 +150,7 @@ class _Look:
         return Inspection(
             container=self._container.format.name,
             size_bytes=size_bytes,
+            stamped=self._container.format.name == "mpegts" and _is_stamped(self._path),
             start_seconds=float(self._base),
             duration_seconds=duration / 1_000_000 if duration else None,
             video=[self._video(stream) for stream in self._videos],
@@ -224,6 +227,10 @@ class _Look:
             self._show(packet)
         if packet.size == 0 or (stream in self._videos and _hidden(packet)):
             return
+        if packet.has_sidedata("encryption_info"):
+            raise errors.TaskError(
+                Code.INPUT_INVALID, f"{self._name} is encrypted (Common Encryption): give it decrypted"
+            )
         if packet.is_discard:
             if stream.time_base is not None:
                 self._discarded[stream.index] += (packet.duration or 0) * stream.time_base
@@ -259,7 +266,7 @@ class _Look:
             return
         (begin, end), first, last = self._taken, pts * stream.time_base, (pts + duration) * stream.time_base
         first, last = max(first, begin), last if end is None else min(last, end)
-        if first < last:
+        if first < last or (not duration and begin <= first and (end is None or first < end)):
             known = self._sound_taken.get(stream.index, (first, last))
             self._sound_taken[stream.index] = min(known[0], first), max(known[1], last)
 
@@ -278,11 +285,11 @@ class _Look:
         """Decode a few frames: what a header says about the picture is not always so."""
         if self._glances.begins:
             packet.stream.codec_context.flush_buffers()
+            self._order.begin()
         try:
             for frame in packet.decode():
                 if isinstance(frame, VideoFrame):
-                    self._first_frame = self._first_frame or frame
-                    self._glances.add(frame)
+                    self._take_picture(frame)
         except av.error.FFmpegError as error:
             if self._first_frame is None:
                 self._problem(f"{packet.stream.type}: {error.strerror}")
@@ -305,8 +312,7 @@ class _Look:
         track = self._tracks[stream.index]
         for frame in frames:
             if isinstance(frame, VideoFrame):
-                self._first_frame = self._first_frame or frame
-                self._glances.add(frame)
+                self._take_picture(frame)
                 if frame.is_corrupt:
                     self._problem("video: a frame is damaged")
                 track.add(frame.pts, frame.duration or 0, frame.key_frame)
@@ -314,6 +320,11 @@ class _Look:
                 track.add(frame.pts, 0, False)
                 if frame.pts is not None and frame.pts == track.last:
                     self._last_sound[stream.index] = frame
+
+    def _take_picture(self, frame: VideoFrame) -> None:
+        self._first_frame = self._first_frame or frame
+        self._glances.add(frame)
+        self._order.add(frame.pts)
 
     def _problem(self, text: str) -> None:
         if text in self._problems or len(self._problems) < _MAX_PROBLEMS:
@@ -344,6 +355,7 @@ class _Look:
             last_duration=self._last_duration(track, stream, rate),
             rate=str(rate) if rate else None,
             constant_rate=constant is not None,
+            disordered=self._order.broken if own is not None else 0,
             b_frames=track.out_of_order or context.has_b_frames,
             rotation=-own.rotation % 360 if own is not None else 0,
             sample_aspect=str(aspect) if aspect else "1/1",
@@ -431,6 +443,13 @@ def _seconds(ticks: int | None, stream: Stream) -> float | None:
 def _is_known(stream: Stream) -> bool:
     """PyAV makes no context for a codec that libav has no decoder for, though its stubs say so."""
     return bool(stream.codec_context)
+
+
+def _is_stamped(path: Path) -> bool:
+    """Each packet of a ts begins with the byte 0x47; here after four bytes of time."""
+    with path.open("rb") as file:
+        head = file.read(197)
+    return head[4:5] == head[196:197] == b"G"
 
 
 def _hidden(packet: Packet) -> bool:

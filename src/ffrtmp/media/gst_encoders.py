@@ -18,6 +18,12 @@ MUXERS: dict[Container, tuple[str, ...]] = {
     Container.TS: ("mpegtsmux",),
     Container.FLV: ("flvmux", "streamable=true"),
 }
+#: sound that a container takes, and its muxer here does not
+UNCOPIED: dict[Container, frozenset[str]] = {
+    Container.MP4: frozenset({"eac3", "flac"}),
+    Container.TS: frozenset({"eac3"}),
+    Container.MKV: frozenset({"truehd"}),
+}
 #: what stands between an encoder and a muxer
 PARSERS: dict[Codec, tuple[str, ...]] = {
     Codec.H264: ("h264parse",),

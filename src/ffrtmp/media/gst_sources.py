@@ -59,7 +59,7 @@ _VIDEO = {
     "av1": Decoder("video/x-av1", ("av1parse", "av1dec")),
     "ffv1": _libav("video/x-ffv", "", "ffv1"),
     "prores": _libav("video/x-prores", "", "prores"),
-    "mjpeg": _libav("image/jpeg", "jpegparse", "mjpeg"),
+    "mjpeg": Decoder("image/jpeg", ("jpegparse", "avdec_mjpeg"), "jpegparse"),
 }
 _AUDIO = {
     "aac": Decoder("audio/mpeg", ("aacparse", "avdec_aac"), "aacparse"),
@@ -100,6 +100,14 @@ class Reader:
             raise unable("does not keep to the input's edit list")
         if source.steady_until is not None:
             raise unable("does not steady a clock that jumps")
+        if video.disordered:
+            raise unable("does not put a file's times into the order of its pictures")
+        if source.stamped and heard is not None and heard.codec == "ac3":
+            raise unable("takes AC-3 in an m2ts file for E-AC-3, and waits for ever")
+        if source.container == "mpeg" and heard is not None and heard.codec == "ac3":
+            raise unable("does not find AC-3 in a program stream, and waits for ever")
+        if heard is not None and (heard.first_pts or 0.0) < -_HIDDEN_SECONDS:
+            raise unable("does not keep the time of sound that begins before zero")
         if video.first_pts is None:
             raise unable("makes no times for a raw stream")
 

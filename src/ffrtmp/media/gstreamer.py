@@ -232,6 +232,8 @@ class _Pipeline:
             assert self._reader is not None
             if plan.codec == AudioCodec.OPUS.value and self._spec.container is Container.MP4:
                 raise unable("writes opus wrong into mp4: set audio.codec to aac")
+            if plan.codec in gst_encoders.UNCOPIED.get(self._spec.container, ()):
+                raise unable(f"does not copy {plan.codec} into {self._spec.container}: set audio.codec to aac")
             return [*self._reader.audio(copied=True), "!", "queue", "!", "out."]
         made = self._beep() if self._reader is None else self._reader.audio(copied=False)
         shape = f"audio/x-raw,channels={plan.channels}" + (f",rate={plan.rate_hz}" if plan.rate_hz else "")

@@ -81,6 +81,9 @@ class VideoStream(_Record, frozen=True):
     rate: str | None = None  #: average frames per second, a fraction
     constant_rate: bool = False  #: every time is a multiple of 1/rate after the first, none is missing
     b_frames: bool = False
+    disordered: int = (
+        0  #: decoded frames whose time is not after the one before: the file's times are not those of its pictures
+    )
     rotation: int = 0  #: degrees clockwise that a player turns the picture
     sample_aspect: str = "1/1"
     profile: str = ""
@@ -179,6 +182,9 @@ class Inspection(_Record, frozen=True):
 
     container: str  #: libav's demuxer, e.g. "mov,mp4,m4a,3gp,3g2,mj2"
     size_bytes: int
+    stamped: bool = (
+        False  #: a ts with a time before each packet (192 bytes), as Blu-ray discs and AVCHD cameras have it
+    )
     start_seconds: float = 0.0  #: the format's start: the earliest stream's
     duration_seconds: float | None = None  #: as its header or its packets say
     video: list[VideoStream] = []

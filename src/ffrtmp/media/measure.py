@@ -53,6 +53,24 @@ class Window:
             self.last, self.last_duration = pts, duration
 
 
+class Order:
+    """Counts the decoded frames whose time is not after that of the frame before."""
+
+    def __init__(self) -> None:
+        self.broken = 0
+        self._previous: int | None = None
+
+    def begin(self) -> None:
+        """What comes now is of another place of the file."""
+        self._previous = None
+
+    def add(self, pts: int | None) -> None:
+        if pts is None:
+            return
+        self.broken += self._previous is not None and pts <= self._previous
+        self._previous = pts
+
+
 class Track:
     """One stream's frames or packets: count, first and last time."""
 

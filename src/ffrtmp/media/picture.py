@@ -15,6 +15,10 @@ GENERATED_SIZE = (1280, 720)
 GENERATED_RATE = Fraction(30)
 
 
+#: pixel formats that say how opaque each pixel is
+_WITH_ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")
+
+
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
@@ -71,6 +75,23 @@ def _shape(spec: Spec, source: VideoStream | None) -> Picture:
             f"setsar={aspect.numerator}/{aspect.denominator}",
         ),
     )
+
+
+def notes(source: VideoStream | None, made: PixelFormat, asked: PixelFormat | None) -> list[str]:
+    """What of the source's samples is given up, for the attempt's log."""
+    if source is None:
+        return []
+    before, told = source.pixel_format.replace("yuvj", "yuv"), []
+    if before.startswith(_WITH_ALPHA):
+        told.append(f"alpha: left out, {made} has none")
+    finer = any(chroma in before and chroma not in made for chroma in ("444", "422")) or source.bits > _bits(made)
+    if asked is None and before.startswith("yuv") and finer:
+        told.append(f"pixel format: {before} becomes {made}, which players show; pixel_format chooses another")
+    return told
+
+
+def _bits(made: PixelFormat) -> int:
+    return 10 if made.endswith("10le") else 8
 
 
 def generated_size(spec: Spec) -> tuple[int, int]:

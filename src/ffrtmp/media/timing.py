@@ -40,12 +40,15 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     interval: tuple[float, float | None] = (0.0, None)  #: what is taken, in the input's clock
     steady: bool = False  #: each frame lies on a tick of `rate`, and none is left out
     picture_start: float | None = None  #: of the first frame that comes out, in the input's clock
+    note: str | None = None  #: for the attempt's log
 
 
 def plan(spec: Spec, source: Inspection | None) -> Timing:
     """Raises TaskError(no_video_stream), or input_invalid when the cut takes nothing."""
     made = _plan(spec, source)
     video = None if source is None or spec.input.kind is InputKind.GENERATE else source.main_video
+    if video is not None and video.disordered:
+        made = _ordered(spec, video, made)
     fields = interlace.plan(spec, video)
     if fields.filter is None or video is None:
         return made
@@ -185,6 +188,25 @@ def _converted(
         steady=True,
         picture_start=first,
     )
+
+
+def _ordered(spec: Spec, video: VideoStream, made: Timing) -> Timing:
+    """For a file whose times are those of its packets and not of its pictures (VLC has written such mp4 files): the pictures are in
+    order, so they are numbered, at the average rate. A seek would lose count."""
+    rate = video.frame_rate
+    if rate is None:
+        return made
+    number_them = f"setpts=({number(video.first_pts or 0.0)}+N*{rate.denominator}/{rate.numerator})/TB"
+    made = msgspec.structs.replace(
+        made,
+        input_arguments=tuple(made.input_arguments[:2]),  # without its -ss
+        video_filters=(number_them, *made.video_filters),
+        frames_tolerance=max(made.frames_tolerance, 1 if made.cut else 0),
+        note=f"times: the file's are not in the order of its pictures, which come at a steady {float(rate):.5g} per second now",
+    )
+    if spec.frame_rate is not None:
+        return made
+    return msgspec.structs.replace(made, steady=True, rate=rate, encode_arguments=_on_grid(rate))
 
 
 def _ticks(seconds: float, rate: Fraction) -> int:
