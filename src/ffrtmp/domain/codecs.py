@@ -36,7 +36,7 @@ RULES: dict[Codec, CodecRules] = {
         crf_whole=False,
         container=Container.MP4,
         tunes=frozenset({"grain", "animation", "fastdecode", "zerolatency", "psnr", "ssim"}),
-        profiles=frozenset({"main", "main10", "main422-10", "main444-8"}),
+        profiles=frozenset({"main", "main10", "main422-10", "main444-8", "main444-10"}),
         pixel_formats=frozenset(PixelFormat),
     ),
     Codec.VP8: CodecRules(crf_max=63, crf_default=10, container=Container.WEBM),
@@ -44,7 +44,7 @@ RULES: dict[Codec, CodecRules] = {
         crf_max=63,
         crf_default=32,
         container=Container.WEBM,
-        profiles=frozenset({"0", "1", "2"}),
+        profiles=frozenset({"0", "1", "2", "3"}),
         pixel_formats=frozenset(PixelFormat),
     ),
     Codec.AV1: CodecRules(
@@ -60,15 +60,28 @@ HDR_CODECS = frozenset({Codec.H265, Codec.VP9, Codec.AV1})
 #: which profile can carry which pixel format; profiles not named carry 8-bit 4:2:0 only
 PROFILE_FORMATS: dict[str, frozenset[PixelFormat]] = {
     "high10": frozenset({PixelFormat.YUV420P, PixelFormat.YUV420P10}),
-    "high422": frozenset({PixelFormat.YUV420P, PixelFormat.YUV420P10, PixelFormat.YUV422P}),
+    "high422": frozenset({PixelFormat.YUV420P, PixelFormat.YUV420P10, PixelFormat.YUV422P, PixelFormat.YUV422P10}),
     "high444": frozenset(PixelFormat),
     "main10": frozenset({PixelFormat.YUV420P10}),
-    "main422-10": frozenset({PixelFormat.YUV422P}),
+    "main422-10": frozenset({PixelFormat.YUV422P, PixelFormat.YUV422P10}),
     "main444-8": frozenset({PixelFormat.YUV444P}),
+    "main444-10": frozenset({PixelFormat.YUV444P10}),
     "1": frozenset({PixelFormat.YUV422P, PixelFormat.YUV444P}),
     "2": frozenset({PixelFormat.YUV420P10}),
+    "3": frozenset({PixelFormat.YUV422P10, PixelFormat.YUV444P10}),
 }
 
 
 def carried(profile: str) -> frozenset[PixelFormat]:
     return PROFILE_FORMATS.get(profile, frozenset({PixelFormat.YUV420P}))
+
+
+def usual_format(codec: Codec, profile: str | None, source_bits: int) -> PixelFormat:
+    """What is encoded where no pixel format is asked: what the profile carries, else 4:2:0, which every player shows; 10 bits are
+    kept where the codec's usual profile has them (not in H.264, whose 10-bit profile most devices do not play)."""
+    ten = source_bits > 8 and codec in (Codec.H265, Codec.VP9, Codec.AV1)
+    order = sorted(PixelFormat, key=lambda one: (one.bits == 10) != ten)
+    if profile is None or codec is Codec.AV1:
+        return order[0]
+    # of the others four times as many chroma samples come last
+    return next((one for one in order if one in carried(profile)), PixelFormat.YUV420P)

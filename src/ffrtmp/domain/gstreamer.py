@@ -6,7 +6,7 @@ Each limit is one of an element of GStreamer 1.22 or of `gst-launch-1.0` (docs/m
 
 from collections.abc import Callable
 
-from ffrtmp.domain.codecs import carried
+from ffrtmp.domain.codecs import usual_format
 from ffrtmp.domain.errors import Fault, nearest
 from ffrtmp.domain.spec import (
     HARDWARE,
@@ -30,10 +30,11 @@ _ELEMENTS = {
     Codec.VP9: "vp9enc",
     Codec.AV1: "av1enc",
 }
+_TRIED = frozenset({PixelFormat.YUV420P, PixelFormat.YUV422P, PixelFormat.YUV444P, PixelFormat.YUV420P10})
 #: what each encodes; a source with ten bits becomes one of these
 PIXEL_FORMATS: dict[Codec, frozenset[PixelFormat]] = {
-    Codec.H264: frozenset(PixelFormat),
-    Codec.H265: frozenset(PixelFormat),
+    Codec.H264: _TRIED,
+    Codec.H265: _TRIED,
     Codec.VP8: frozenset({PixelFormat.YUV420P}),
     Codec.VP9: frozenset({PixelFormat.YUV420P, PixelFormat.YUV444P, PixelFormat.YUV420P10}),
     Codec.AV1: frozenset({PixelFormat.YUV420P}),
@@ -78,17 +79,12 @@ def refusals(spec: Spec) -> list[Fault]:
         )
     if not spec.keep_metadata:
         refuse("metadata", f"cannot be dropped by GStreamer; {_INSTEAD}")
-    if spec.pixel_format is not None and spec.pixel_format not in PIXEL_FORMATS[spec.codec]:
+    made = spec.pixel_format or usual_format(spec.codec, spec.profile, 8)
+    if made not in PIXEL_FORMATS[spec.codec]:
         able = ", ".join(sorted(PIXEL_FORMATS[spec.codec]))
         refuse(
-            "pixel_format", f"{spec.pixel_format} is not taken by {_ELEMENTS[spec.codec]}: it takes {able}; {_INSTEAD}"
-        )
-    wants = carried(spec.profile) if spec.profile and spec.pixel_format is None else PIXEL_FORMATS[spec.codec]
-    if not wants <= PIXEL_FORMATS[spec.codec]:
-        able = ", ".join(sorted(wants & PIXEL_FORMATS[spec.codec]))
-        refuse(
-            "profile",
-            f"{spec.profile} alone means a pixel_format that {_ELEMENTS[spec.codec]} lacks: set {able}, or {_INSTEAD}",
+            "pixel_format" if spec.pixel_format else "profile",
+            f"{made} is not taken by {_ELEMENTS[spec.codec]}: it takes {able}; {_INSTEAD}",
         )
     if spec.audio.codec is AudioCodec.OPUS and spec.container is Container.MP4:
         refuse("audio.codec", f"opus in mp4 is written wrong by mp4mux: use aac, or mkv; or {_INSTEAD}")

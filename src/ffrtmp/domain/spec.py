@@ -99,6 +99,12 @@ class PixelFormat(enum.StrEnum):
     YUV422P = "yuv422p"
     YUV444P = "yuv444p"
     YUV420P10 = "yuv420p10le"
+    YUV422P10 = "yuv422p10le"
+    YUV444P10 = "yuv444p10le"
+
+    @property
+    def bits(self) -> int:
+        return 10 if self.endswith("10le") else 8
 
 
 class Deinterlace(enum.StrEnum):

@@ -188,14 +188,5 @@ def private(encoder: Encoder, spec: Spec, threads: int | None, more: Params = ()
 
 
 def pixel_format(spec: Spec, source_bits: int) -> PixelFormat:
-    """What is encoded: what was asked, else what the profile carries, else 4:2:0, which every player shows; 10 bits are kept
-    where the codec's usual profile has them (not in H.264, whose 10-bit profile most devices do not play)."""
-    if spec.pixel_format is not None:
-        return spec.pixel_format
-    preferred = [PixelFormat.YUV420P]
-    if source_bits > 8 and spec.codec in (Codec.H265, Codec.VP9, Codec.AV1):
-        preferred.insert(0, PixelFormat.YUV420P10)
-    if spec.profile is None or spec.codec is Codec.AV1:
-        return preferred[0]
-    carried = rules.PROFILE_FORMATS.get(spec.profile, frozenset({PixelFormat.YUV420P}))
-    return next((candidate for candidate in [*preferred, *PixelFormat] if candidate in carried), preferred[0])
+    """What is encoded: what was asked, else the usual."""
+    return spec.pixel_format or rules.usual_format(spec.codec, spec.profile, source_bits)

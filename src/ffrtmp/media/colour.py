@@ -66,7 +66,7 @@ def _plan(spec: Spec, source: VideoStream, made: PixelFormat, height: int) -> Pl
     kind = source.colour.hdr
     if kind is None:
         return _sdr(source, height, notes)
-    able = spec.codec in codecs.HDR_CODECS and made is PixelFormat.YUV420P10
+    able = spec.codec in codecs.HDR_CODECS and made.bits == 10
     if spec.hdr is Hdr.KEEP and not able:
         raise errors.TaskError(Code.STREAM_UNSUITABLE, f"hdr is keep, but {spec.codec} in {made} cannot hold {kind}")
     if able and spec.hdr is not Hdr.TONEMAP:

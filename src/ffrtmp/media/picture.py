@@ -84,14 +84,10 @@ def notes(source: VideoStream | None, made: PixelFormat, asked: PixelFormat | No
     before, told = source.pixel_format.replace("yuvj", "yuv"), []
     if before.startswith(_WITH_ALPHA):
         told.append(f"alpha: left out, {made} has none")
-    finer = any(chroma in before and chroma not in made for chroma in ("444", "422")) or source.bits > _bits(made)
+    finer = any(chroma in before and chroma not in made for chroma in ("444", "422")) or source.bits > made.bits
     if asked is None and before.startswith("yuv") and finer:
         told.append(f"pixel format: {before} becomes {made}, which players show; pixel_format chooses another")
     return told
-
-
-def _bits(made: PixelFormat) -> int:
-    return 10 if made.endswith("10le") else 8
 
 
 def generated_size(spec: Spec) -> tuple[int, int]:

@@ -4,15 +4,13 @@ from ffrtmp.domain import codecs, spec, units
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
 
-#: pixel format → what is nearest to it, itself first
+#: pixel format → what is nearest to it where it cannot be
 _NEAREST = {
-    asked: (asked, *(one for one in order if one is not asked))
-    for asked, order in (
-        (spec.PixelFormat.YUV420P, (spec.PixelFormat.YUV420P10,)),
-        (spec.PixelFormat.YUV422P, (spec.PixelFormat.YUV444P, spec.PixelFormat.YUV420P)),
-        (spec.PixelFormat.YUV444P, (spec.PixelFormat.YUV420P,)),
-        (spec.PixelFormat.YUV420P10, (spec.PixelFormat.YUV420P,)),
-    )
+    spec.PixelFormat.YUV422P: (spec.PixelFormat.YUV444P, spec.PixelFormat.YUV420P),
+    spec.PixelFormat.YUV444P: (spec.PixelFormat.YUV420P,),
+    spec.PixelFormat.YUV420P10: (spec.PixelFormat.YUV420P,),
+    spec.PixelFormat.YUV422P10: (spec.PixelFormat.YUV420P10, spec.PixelFormat.YUV420P),
+    spec.PixelFormat.YUV444P10: (spec.PixelFormat.YUV420P10, spec.PixelFormat.YUV420P),
 }
 
 
@@ -63,7 +61,7 @@ def _keep_hdr(given: bodies.ParametersBody, codec: spec.Codec, faults: Faults) -
         )
         return
     ten = spec.PixelFormat.YUV420P10
-    if given.pixel_format not in (None, ten):
+    if given.pixel_format is not None and given.pixel_format.bits < 10:
         faults.add(
             "hdr",
             f"keep needs ten bits, and {given.pixel_format} has eight; use hdr tonemap, or ten bits",
@@ -71,8 +69,12 @@ def _keep_hdr(given: bodies.ParametersBody, codec: spec.Codec, faults: Faults) -
             pixel_format=ten,
         )
     carried = codecs.carried(given.profile or "")
-    if codec is not spec.Codec.AV1 and given.profile in codecs.RULES[codec].profiles and ten not in carried:
-        offer = next(name for name in codecs.RULES[codec].profiles if ten in codecs.PROFILE_FORMATS.get(name, ()))
+    if (
+        codec is not spec.Codec.AV1
+        and given.profile in codecs.RULES[codec].profiles
+        and not any(one.bits == 10 for one in carried)
+    ):
+        offer = next(name for name in sorted(codecs.RULES[codec].profiles) if ten in codecs.carried(name))
         faults.add(
             "hdr",
             f"keep needs ten bits, which profile {given.profile} does not have; use hdr tonemap, or another profile",

@@ -250,7 +250,7 @@ def test_picture_and_sound_and_container_in_all_combinations(codec: str) -> None
 
 @pytest.mark.parametrize("codec", _CODECS)
 def test_rates_and_engines_and_hardware_in_all_combinations(codec: str) -> None:
-    for asked in _all("rate", "hwaccel", "engine", "pixel_format", "hdr"):
+    for asked in _all("rate", "hwaccel", "engine", "pixel_format"):
         _check({**asked, "codec": codec})
     for asked in _all("profile", "pixel_format", "hwaccel", "hdr"):
         _check({**asked, "codec": codec})
