@@ -72,7 +72,10 @@ PROFILE_FORMATS: dict[str, frozenset[PixelFormat]] = {
 }
 
 
-def carried(profile: str) -> frozenset[PixelFormat]:
+def carried(codec: Codec, profile: str) -> frozenset[PixelFormat]:
+    """AV1's only profile here, main, has the name of one of H.264 and H.265 that has eight bits."""
+    if codec is Codec.AV1:
+        return RULES[codec].pixel_formats
     return PROFILE_FORMATS.get(profile, frozenset({PixelFormat.YUV420P}))
 
 
@@ -81,7 +84,7 @@ def usual_format(codec: Codec, profile: str | None, source_bits: int) -> PixelFo
     kept where the codec's usual profile has them (not in H.264, whose 10-bit profile most devices do not play)."""
     ten = source_bits > 8 and codec in (Codec.H265, Codec.VP9, Codec.AV1)
     order = sorted(PixelFormat, key=lambda one: (one.bits == 10) != ten)
-    if profile is None or codec is Codec.AV1:
+    if profile is None:
         return order[0]
     # of the others four times as many chroma samples come last
-    return next((one for one in order if one in carried(profile)), PixelFormat.YUV420P)
+    return next((one for one in order if one in carried(codec, profile)), PixelFormat.YUV420P)

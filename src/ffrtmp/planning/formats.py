@@ -1,6 +1,7 @@
 """Codec and container: what was named, else what follows from the other."""
 
 import os
+from collections.abc import Sequence
 
 from ffrtmp.domain import codecs, spec
 from ffrtmp.planning import ladders, scenarios
@@ -36,8 +37,11 @@ def choose(
                 return codec, None, decisions
             decisions.append(f"container: {implied}, from the extension of the output")
         elif implied not in (None, container):
+            holds = codec is None or codec in spec.CONTAINER_VIDEO[implied or container]
             faults.add(
-                "container", f"{container} does not go with the output's extension {extension}", container=implied
+                "container",
+                f"{container} does not go with the output's extension {extension}",
+                **{"container": implied} if holds else {"output": f"{os.path.splitext(output)[0]}.{container}"},
             )
     if codec is None:
         if not named:
@@ -49,8 +53,8 @@ def choose(
         container = codecs.RULES[codec].container
         decisions.append(f"container: {container}, the usual one for {codec}")
     if codec not in spec.CONTAINER_VIDEO[container]:
-        able = ", ".join(name for name, taken in spec.CONTAINER_VIDEO.items() if codec in taken)
-        usual = codecs.RULES[codec].container
+        holding = [name for name, taken in spec.CONTAINER_VIDEO.items() if codec in taken]
+        able, usual = ", ".join(holding), _nearest(holding, codec, given)
         stem = os.path.splitext(output or "")[0]
         faults.add(
             "output" if given.container is None else "container",  # what named it
@@ -60,3 +64,11 @@ def choose(
             **({} if output is None else {"output": f"{stem}.{usual}"}),
         )
     return codec, container, decisions
+
+
+def _nearest(holding: Sequence[spec.Container], codec: spec.Codec, given: bodies.ParametersBody) -> spec.Container:
+    """Of those that hold the codec one that also holds the sound that was named: the usual one first."""
+    usual = codecs.RULES[codec].container
+    named = given.audio.codec if given.audio else None
+    encoded = named in (spec.AudioCodec.AAC, spec.AudioCodec.OPUS)
+    return next((one for one in (usual, *holding) if not encoded or named in spec.CONTAINER_AUDIO[one]), usual)

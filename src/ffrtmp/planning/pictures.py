@@ -26,10 +26,10 @@ def check(given: bodies.ParametersBody, codec: spec.Codec, kind: spec.InputKind,
         best = next(one for one in _NEAREST[pixel_format] if one in rules.pixel_formats)
         faults.add("pixel_format", f"{codec} does not take {pixel_format}; choose one of {offer}", pixel_format=best)
     elif given.profile in rules.profiles and pixel_format is not None:
-        carried = codecs.carried(given.profile or "")
+        carried = codecs.carried(codec, given.profile or "")
         if pixel_format not in carried:
             offer = ", ".join(sorted(carried)) or "another profile"
-            able = [name for name in sorted(rules.profiles) if pixel_format in codecs.carried(name)]
+            able = [name for name in sorted(rules.profiles) if pixel_format in codecs.carried(codec, name)]
             faults.add(
                 "profile",
                 f"{given.profile} cannot carry {pixel_format}; it carries {offer}",
@@ -68,13 +68,9 @@ def _keep_hdr(given: bodies.ParametersBody, codec: spec.Codec, faults: Faults) -
             "unsupported_combination",
             pixel_format=ten,
         )
-    carried = codecs.carried(given.profile or "")
-    if (
-        codec is not spec.Codec.AV1
-        and given.profile in codecs.RULES[codec].profiles
-        and not any(one.bits == 10 for one in carried)
-    ):
-        offer = next(name for name in sorted(codecs.RULES[codec].profiles) if ten in codecs.carried(name))
+    carried = codecs.carried(codec, given.profile or "")
+    if given.profile in codecs.RULES[codec].profiles and not any(one.bits == 10 for one in carried):
+        offer = next(name for name in sorted(codecs.RULES[codec].profiles) if ten in codecs.carried(codec, name))
         faults.add(
             "hdr",
             f"keep needs ten bits, which profile {given.profile} does not have; use hdr tonemap, or another profile",

@@ -41,7 +41,7 @@ def choose(given: bodies.ParametersBody, container: spec.Container, kind: spec.I
             audio__bitrate=None,
             audio__channels=None,
         )
-    if asked.bitrate is not None and not 6_000 <= asked.bitrate <= 1_024_000:
+    elif asked.bitrate is not None and not 6_000 <= asked.bitrate <= 1_024_000:
         fits = "6k" if asked.bitrate < 6_000 else "1024k"
         faults.add("audio.bitrate", f"{asked.bitrate} is out of range; audio takes 6k to 1024k", audio__bitrate=fits)
     _check_tracks(asked, kind, faults)

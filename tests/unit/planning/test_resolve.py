@@ -238,3 +238,16 @@ def test_the_sound_that_a_node_must_have_is_required_of_gstreamer_only() -> None
     assert _resolve({**asked, **GSTREAMER}).requires.audio is spec.AudioCodec.OPUS
     assert _resolve(asked).requires.audio is None
     assert _resolve({"codec": "h264", "audio": "copy", **GSTREAMER}).requires.audio is None
+
+
+def test_profile_main_of_av1_has_ten_bits_and_the_one_of_h265_has_not() -> None:
+    assert _resolve({"codec": "av1", "profile": "main", "pixel_format": "yuv420p10le"}).profile == "main"
+    assert _resolve({"codec": "av1", "profile": "main", "hdr": "keep", "input": "a.mkv"}).hdr is spec.Hdr.KEEP
+    assert "parameters.profile" in _faults({"codec": "h265", "profile": "main", "pixel_format": "yuv420p10le"})
+
+
+def test_the_container_that_is_offered_holds_the_sound_that_was_named() -> None:
+    with pytest.raises(errors.InvalidInput, match=r"\(nearest that works: container mp4\)"):
+        _resolve({"codec": "vp9", "container": "ts", "audio": "aac"})
+    with pytest.raises(errors.InvalidInput, match=r"\(nearest that works: output b/a.mkv\)"):
+        _resolve({"codec": "vp8", "output": "b/a.mp4", "audio": "aac"})
