@@ -141,7 +141,11 @@ async def test_a_lower_quality_makes_a_smaller_file(transcode, encoder):
 
 PARTS = [
     *((codec, {"tune": tune}) for codec, rule in RULES.items() for tune in sorted(rule.tunes)),
-    *((codec, {"profile": profile}) for codec in (Codec.H264, Codec.H265) for profile in sorted(RULES[codec].profiles)),
+    *(
+        (codec, {"profile": profile})
+        for codec in (Codec.H264, Codec.H265)
+        for profile in sorted(RULES[codec].profiles - {"main444-10"})  # whose pixel format is refused
+    ),
     (Codec.H264, {"pixel_format": PixelFormat.YUV422P}),
     (Codec.H264, {"pixel_format": PixelFormat.YUV444P}),
     (Codec.H264, {"pixel_format": PixelFormat.YUV420P10}),
