@@ -22,9 +22,7 @@ def choose(
     codec = given.codec or (scenario.codec if scenario else None)
     container = given.container
     if container is spec.Container.FLV:
-        faults.add(
-            "container", "flv is only what RTMP carries; for a file use mp4, mkv or ts", "unsupported_combination"
-        )
+        faults.add("container", "flv is only what RTMP carries", "unsupported_combination", container=None)
         container = None
     if output is not None and not ladders.many(given):  # else it is a directory
         extension = os.path.splitext(output)[1].lower()

@@ -53,12 +53,13 @@ def _check(given: bodies.ParametersBody, codec: spec.Codec, source: spec.Input, 
         faults.add("crf", f"{given.crf:g} is not a whole number, as {codec} takes it", crf=round(given.crf))
     if given.two_pass and given.target_vmaf is not None:
         faults.add(
-            "two_pass", "does not go with target_vmaf, which ends in one pass at a crf", "conflicting_fields", two_pass=None
+            "two_pass",
+            "does not go with target_vmaf, which ends in one pass at a crf",
+            "conflicting_fields",
+            two_pass=None,
         )
     elif given.two_pass and given.bitrate is None and given.target_size is None:
-        faults.add(
-            "two_pass", "needs a bitrate to aim at; set bitrate or target_size", "missing_field", two_pass=None
-        )
+        faults.add("two_pass", "needs a bitrate to aim at; set bitrate or target_size", "missing_field", two_pass=None)
     if given.max_bitrate and given.bitrate and given.max_bitrate < given.bitrate:
         faults.add("max_bitrate", f"{given.max_bitrate} is below bitrate {given.bitrate}", max_bitrate=given.bitrate)
     if given.target_vmaf is not None and source.kind is spec.InputKind.GENERATE:
