@@ -18,6 +18,7 @@ from ffrtmp.domain.job import Grant, OutputFile, Progress, Result
 from ffrtmp.domain.spec import Spec
 from ffrtmp.media.progress import ALMOST
 from ffrtmp.process import run
+from ffrtmp.process.clocks import Clocks
 from ffrtmp.process.confine import Confinement
 from ffrtmp.runtime.threads import ended
 from ffrtmp.telemetry import logs
@@ -47,6 +48,7 @@ class Attempt:
         self.may_publish = may_publish
         self.holds = holds
         self.granted_at = time.monotonic()
+        self.clocks = Clocks(self.granted_at, wall_seconds=None, stall_seconds=None)
         self.running = asyncio.Event()  #: cleared while paused
         self.running.set()
         self.allowed = asyncio.Event()  #: to publish
@@ -88,15 +90,21 @@ class Attempt:
 
     def pause(self) -> None:
         self.running.clear()
+        self.clocks.pause(time.monotonic())
         if self.child is not None:
             self.child.pause()
 
     def resume(self) -> None:
         self.running.set()
+        self.clocks.resume(time.monotonic())
         if self.child is not None:
             self.child.resume()
 
     # what it does
+
+    def ran_seconds(self) -> float:
+        """Since it was granted, pauses left out."""
+        return self.clocks.running_seconds(time.monotonic())
 
     def note_made(self, **found: Any) -> None:
         """Fields of the result, as they become known."""

@@ -13,18 +13,13 @@ from ffrtmp.process import run
 
 
 async def run_all(attempt: Attempt, commands: list[Command], progress: Reader, *, beside: str = "") -> None:
-    """One command after another, within the attempt's time. Raises TaskError.
+    """One command after another. Raises TaskError.
 
     `beside`: the phase of commands that do not make what the job is about: their lines and times are not the result's.
     """
     wall = 0.0
     wall_before = attempt.made.wall_seconds or 0.0  # of ways that failed
-    before = time.monotonic() - attempt.granted_at  # the limit is the attempt's, its input's fetching included
     for command in commands:
-        limit = command.limits.wall_seconds
-        if limit is not None:
-            limits = msgspec.structs.replace(command.limits, wall_seconds=max(limit - before - wall, 0.1))
-            command = msgspec.structs.replace(command, limits=limits)
         outcome = await _run(attempt, command, progress, beside)
         wall += outcome.wall_seconds
         if not beside:
@@ -52,7 +47,16 @@ async def _run(attempt: Attempt, command: Command, progress: Reader, beside: str
             elif found.percent is not None:
                 tell(int(found.percent), 100)
 
-    return await attempt.run(command, on_line)
+    return await attempt.run(_in_time(attempt, command), on_line)
+
+
+def _in_time(attempt: Attempt, command: Command) -> Command:
+    """The limit is the whole attempt's: its input's fetching and the commands before this one are in it."""
+    limit = command.limits.wall_seconds
+    if limit is None:
+        return command
+    left = max(limit - attempt.ran_seconds(), 0.1)
+    return msgspec.structs.replace(command, limits=msgspec.structs.replace(command.limits, wall_seconds=left))
 
 
 def _check(outcome: run.Outcome, command: Command) -> None:

@@ -69,7 +69,7 @@ async def fetch(attempt: Attempt, given: Input, dest: Path) -> Path:
     """Where a file is that the work names; an upload comes to `dest`. Raises TaskError: input_missing, timed_out, …"""
     limit = attempt.work.limits.timeout_seconds
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(None if limit is None else max(limit - attempt.ran_seconds(), 0.1)):
             return await _path(attempt, given, dest)
     except TimeoutError:
         raise TaskError(Code.TIMED_OUT, f"Fetching the input took longer than the job's {limit:g} s.") from None

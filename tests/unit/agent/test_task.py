@@ -8,12 +8,14 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 from tests.unit.agent import simulated
 
-from ffrtmp.agent import capabilities, encode
+from ffrtmp.agent import attempt, capabilities, encode
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.gpus import Gpus
 from ffrtmp.agent.inspector import Inspector
@@ -286,6 +288,56 @@ def limiter(bench: Bench) -> Limiter:
 
 def groups(limiter: Limiter) -> list[Path]:
     return [found for place in (limiter.tree.places if limiter.tree else ()) for found in place.glob("ffrtmp-task*")]
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds on the clock of attempts."""
+    made = [1000.0]
+    monkeypatch.setattr(attempt, "time", SimpleNamespace(monotonic=lambda: made[0]))
+    return made
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """Seconds that each command may take."""
+    made: list[float | None] = []
+    whole = run.start
+
+    async def noted(command: Command, **more: Any) -> run.Child:
+        made.append(command.limits.wall_seconds)
+        return await whole(command, **more)
+
+    monkeypatch.setattr(run, "start", noted)
+    return made
+
+
+async def test_a_pause_does_not_count_against_the_time_limit(
+    bench: Bench, now: list[float], given: list[float | None]
+) -> None:
+    task = bench.start(msgspec.structs.replace(SMALL, limits=Limits(timeout_seconds=600.0)))
+    now[0] += 10.0
+    task.pause()
+    now[0] += 7200.0
+    task.resume()
+    await task.wait()
+    assert bench.end().failure is None
+    assert given == [590.0]
+
+
+async def test_every_command_has_what_is_left_of_the_time_limit(
+    bench: Bench, clip: Path, now: list[float], given: list[float | None]
+) -> None:
+    """Measuring the loudness before and after the encode as well."""
+    talk, sound = bench.media / "talk.mkv", ("-f", "lavfi", "-i", "sine=duration=2", "-c:v", "copy")
+    argv = (bench.kit.tools.ffmpeg, "-v", "error", "-i", f"file:{clip}", *sound, f"file:{talk}")
+    assert (await run.to_end(Command(name="add sound", argv=argv))).ok
+    given.clear()
+    task = bench.start(of_file(path="talk.mkv", audio=Audio(loudness=Loudness()), limits=Limits(timeout_seconds=600.0)))
+    now[0] += 500.0
+    await task.wait()
+    assert bench.end().failure is None
+    assert given == [100.0] * 3
 
 
 async def test_what_an_attempt_took_is_in_its_result(bench: Bench, limiter: Limiter, clip: Path) -> None:
