@@ -33,7 +33,7 @@ class Gpus:
         finally:
             self._load[device] -= 1
             async with self._changed:
-                self._changed.notify()
+                self._changed.notify_all()  # who was told first may not want it any more
 
     async def room(self) -> None:
         """Returns when a session is free; without another turn of the event loop it stays so."""

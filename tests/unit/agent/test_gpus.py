@@ -46,6 +46,16 @@ async def _held(gpus: Gpus) -> None:
         assert not gpus.full or gpus.load.get("0")
 
 
+async def test_one_that_looked_and_took_nothing_does_not_keep_the_next_waiting() -> None:
+    gpus = Gpus(1)
+    async with gpus.session("0"):
+        looks, wants = asyncio.create_task(gpus.room()), asyncio.create_task(_held(gpus))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await looks
+        await wants
+
+
 async def test_a_gpu_that_fails_is_followed_by_software_and_each_step_is_told(bench: Bench, clip: Path) -> None:  # noqa: F811
     """The encoder was said to work; here FFmpeg finds that it does not."""
     gpus = with_gpu(bench)
