@@ -13,6 +13,7 @@ from ffrtmp.domain import errors
 _SHARED = frozenset(
     {
         *("--start", "--duration", "--require-label", "--min-threads", "--min-memory", "--time-limit", "--max-disk"),
+        *("--max-cpu", "--max-memory"),
         *("--tag", "--queue", "--priority", "--retries"),
     }
 )

@@ -133,3 +133,10 @@ def test_dry_runs_of_both_kinds(run):
     told = run("transcode", "master.mov", "a.mp4", "--vmaf-min", "93", "--dry-run")
     assert told.code == 4
     assert "--verify quality" in told.err
+
+
+def test_its_engine_may_be_limited(run, master, finishing):
+    told = run("measure", "master.mov", "small.mp4", "--max-cpu", "150", "--max-memory", "512", "--time-limit", "1m")
+    assert told.code == 0, told.err
+    [body] = master.bodies
+    assert body["parameters"]["resource_limits"] == {"max_cpu_percent": 150, "max_memory_mb": 512, "timeout_sec": 60.0}
