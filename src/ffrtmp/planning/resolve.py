@@ -2,9 +2,10 @@
 
 import msgspec
 
-from ffrtmp.domain import codecs, errors, gstreamer, spec
+from ffrtmp.domain import codecs, errors, spec
 from ffrtmp.planning import (
     accelerators,
+    encoder,
     formats,
     ladders,
     limits,
@@ -77,6 +78,7 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
     rate = rates.choose(given, codec, source, faults, decisions)
     ladder = ladders.choose(given, codec, container, faults, decisions)
     pictures.check(given, codec, source.kind, faults)
+    encoder.check(given.requires.encoder, codec, engine(body), faults)
     family = accelerators.check(given, codec, rate, faults)
     audio = sound.choose(given, container, source.kind, faults)
     vmaf_min, vmaf_every, metrics = quality.floor(given.verify, source, faults, decisions)
@@ -148,7 +150,7 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
         thumbnails=ladders.thumbnails(given),
         decisions=decisions,
     )
-    if made.requires.engine is spec.Engine.GSTREAMER and (refused := gstreamer.refusals(made)):
+    if refused := encoder.refusals(made):
         raise errors.InvalidInput(_SUMMARY if len(refused) > 1 else None, faults=refused)
     return made
 

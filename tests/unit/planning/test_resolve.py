@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from ffrtmp.domain import errors, spec
+from ffrtmp.domain import encoders, errors, spec
+from ffrtmp.media import choice, gst_encoders
 from ffrtmp.planning import resolve, unsupported
 from ffrtmp.protocol import bodies
 
@@ -104,6 +105,18 @@ def test_the_container_follows_from_the_output_or_the_codec() -> None:
             {"codec": "h264", "hwaccel": "none", "requires": {"encoder": "h264_qsv"}},
             "parameters.hwaccel",
             "conflicting_fields",
+        ),
+        ({"codec": "h265", "requires": {"encoder": "libx264"}}, "parameters.requires.encoder", "conflicting_fields"),
+        ({"codec": "h264", "requires": {"encoder": "vah264enc"}}, "parameters.requires.encoder", "invalid_value"),
+        (
+            {"codec": "h264", "engine": "ffmpeg", "requires": {"encoder": "x264enc"}},
+            "parameters.requires.encoder",
+            "conflicting_fields",
+        ),
+        (
+            {"codec": "h264", "crf": 23.5, "requires": {"encoder": "x264enc"}},
+            "parameters.crf",
+            "unsupported_combination",
         ),
         ({"codec": "h264", "hwaccel": "quantum"}, "parameters.hwaccel", "invalid_value"),
         ({"codec": "h264", "chunking": "on"}, "parameters.chunking", "not_supported_yet"),
@@ -251,3 +264,17 @@ def test_the_container_that_is_offered_holds_the_sound_that_was_named() -> None:
         _resolve({"codec": "vp9", "container": "ts", "audio": "aac"})
     with pytest.raises(errors.InvalidInput, match=r"\(nearest that works: output b/a.mkv\)"):
         _resolve({"codec": "vp8", "output": "b/a.mp4", "audio": "aac"})
+
+
+def test_every_encoder_that_a_job_may_name_is_one_of_an_engine() -> None:
+    ours = {one.name: (one.codec, spec.Engine.FFMPEG) for one in choice.ENCODERS}
+    theirs = {one.name: (one.codec, spec.Engine.GSTREAMER) for one in gst_encoders.ENCODERS}
+    assert {**ours, **theirs} == encoders.NAMED
+
+
+def test_an_encoder_of_the_wrong_codec_is_told_with_those_that_would_do() -> None:
+    body = bodies.parse(bodies.SubmitBody, b'{"parameters": {"codec": "vp9", "requires": {"encoder": "libx264"}}}')
+    with pytest.raises(errors.InvalidInput) as caught:
+        resolve.resolve(body)
+    [fault] = caught.value.faults
+    assert fault.message == "libx264 makes h264, not vp9; for vp9 there are libvpx-vp9, vp9enc"
