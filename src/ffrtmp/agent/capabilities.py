@@ -61,7 +61,7 @@ async def detect(settings: AgentSettings, work: Path) -> Found:
         _log.info("trying the encoders", ffmpeg=program.ffmpeg, version=program.version)
         tried = await try_all(program, here)
         if _settled(tried, here):
-            await asyncio.to_thread((work / _CACHE).write_bytes, msgspec.json.encode(_Cache(key, tried)))
+            await asyncio.to_thread(_remember, work / _CACHE, _Cache(key, tried))
     return Found(
         machine=here,
         tools=program,
@@ -181,6 +181,13 @@ def _key(program: tools.Tools, here: machine.Machine) -> str:
     plugins = tools.gst_plugins() if program.gst_launch else []
     parts = (__version__, program, files, gpus, plugins)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _remember(path: Path, found: _Cache) -> None:
+    try:
+        path.write_bytes(msgspec.json.encode(found))
+    except OSError as error:  # a full disk: the next start tries again
+        _log.warning("what the encoders did could not be kept", why=error.strerror, path=str(path))
 
 
 def _read(path: Path, key: str) -> Tried | None:

@@ -85,7 +85,10 @@ class Limiter:
                     "control groups of an earlier run could not be removed", paths=[str(path) for path in left]
                 )
                 places.append(place)
-        note.write_text("\n".join(dict.fromkeys(map(str, places))))
+        try:
+            note.write_text("\n".join(dict.fromkeys(map(str, places))))
+        except OSError as error:  # a full disk must not keep the agent from starting
+            _log.warning("where control groups are made could not be noted", why=error.strerror, path=str(note))
 
     def attempt(self, name: str) -> "Confinement":
         """What the commands of one attempt run in. `close` it when they have ended."""

@@ -81,6 +81,12 @@ async def test_another_driver_has_all_tried_again(
     assert len(probes) == 2
 
 
+async def test_a_disk_that_takes_no_memory_of_it_does_not_keep_the_agent_from_starting(
+    tmp_path: Path, probes: list[str]
+) -> None:
+    assert _working(await capabilities.detect(AgentSettings(), tmp_path / "not-there")) == ["libx264"]
+
+
 @pytest.mark.parametrize("broken", [b"", b"{}", b'{"key": "another", "encoders": []}'])
 async def test_a_memory_that_does_not_fit_is_made_anew(tmp_path: Path, probes: list[str], broken: bytes) -> None:
     (tmp_path / "encoders.json").write_bytes(broken)

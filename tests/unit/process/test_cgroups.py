@@ -184,3 +184,8 @@ def test_a_tree_that_turns_out_not_to_be_ours_is_not_used(tmp_path, monkeypatch)
     assert made.tree is None
     assert made.means.why.startswith("cgroup v2 cannot be used: No such file or directory")
     assert made.means.memory == "resident memory, looked at each second"
+
+
+def test_a_note_that_cannot_be_written_does_not_keep_the_agent_from_starting(tmp_path, monkeypatch):
+    monkeypatch.setattr(cgroups, "find", lambda: (None, "there are none"))
+    assert confine.Limiter.open(tmp_path / "not-there" / "note", "owner").tree is None
