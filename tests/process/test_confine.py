@@ -180,7 +180,7 @@ async def test_without_control_groups_a_cpu_limit_is_a_low_priority_on_few_cores
     lines: list[str] = []
     child = await run.start(told, on_line=lines.append, confinement=loose)
     assert (await child.wait()).ok
-    assert lines == ["10 1"]
+    assert lines == [f"{min(os.nice(0) + 10, 19)} 1"]  # the tests themselves may run at a low priority
 
 
 def test_attempts_beside_each_other_are_on_different_cores():

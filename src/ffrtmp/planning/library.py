@@ -35,6 +35,8 @@ def load(folders: Iterable[Path]) -> presets.Book:
 
 def _read(path: Path, *, shipped: bool) -> presets.Preset:
     try:
+        if not path.is_file():
+            raise _refused(path, "it is not a file")
         if path.stat().st_size > _LARGEST_BYTES:
             raise _refused(path, f"it is larger than {_LARGEST_BYTES} bytes")
         preset = presets.read(path.stem, path.read_text(encoding="utf-8"), shipped=shipped)

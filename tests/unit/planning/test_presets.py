@@ -191,3 +191,10 @@ def test_folders_and_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "ours.toml").write_bytes(b"#" * 70_000)
     with pytest.raises(errors.InvalidInput, match="larger than 65536 bytes"):
         library.load([tmp_path])
+
+
+def test_what_is_not_a_file_is_no_preset(tmp_path):
+    """Of a device the size is 0, and it is read for ever; of a pipe nothing comes."""
+    (tmp_path / "endless.toml").symlink_to("/dev/zero")
+    with pytest.raises(errors.InvalidInput, match=r"endless\.toml cannot be used: it is not a file"):
+        library.load([tmp_path])
