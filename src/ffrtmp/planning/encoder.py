@@ -28,6 +28,6 @@ def refusals(made: spec.Spec) -> list[errors.Fault]:
     if name is None or encoders.NAMED[name][1] is not spec.Engine.GSTREAMER:
         return []
     return [
-        errors.Fault(fault.path, f"{fault.message}, without requires.encoder {name}", fault.code)
+        errors.Fault(fault.path, f"{fault.message} (GStreamer is asked for by requires.encoder {name})", fault.code)
         for fault in gstreamer.refusals(made)
     ]
