@@ -116,7 +116,7 @@ FIELDS: tuple[Field, ...] = (
     Field("--max-cpu", "resource_limits.max_cpu_percent", "Most CPU its engine may use, in percent of one core: 150.", RUNNING,
           click.IntRange(1)),
     Field("--max-memory", "resource_limits.max_memory_mb", "Most memory its engine may use, in MiB; more ends it.", RUNNING,
-          click.IntRange(1)),
+          click.IntRange(16)),
     Field("--tag", "tags", "key=value to find the job by (may be repeated).", RUNNING, parameters.LABEL, multiple=True),
 )  # fmt: skip
 #: options of the submission itself, outside `parameters`
