@@ -16,7 +16,14 @@ T = TypeVar("T")
 
 #: what may be a GPU's or its driver's fault
 _MENDABLE = frozenset(
-    {Code.ENCODER_UNAVAILABLE, Code.ENGINE_CRASHED, Code.ENGINE_FAILED, Code.OUTPUT_INVALID, Code.STALLED}
+    {
+        Code.ENCODER_UNAVAILABLE,
+        Code.ENGINE_CRASHED,
+        Code.ENGINE_FAILED,
+        Code.OUTPUT_INVALID,
+        Code.QUALITY_TOO_LOW,  # the same CRF is not the same quality in software
+        Code.STALLED,
+    }
 )
 #: what may be its decoder's: an input that was inspected is one that software can decode
 _MENDABLE_BY_DECODING = frozenset({Code.INPUT_INVALID, Code.INPUT_TRUNCATED})

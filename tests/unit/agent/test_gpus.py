@@ -131,3 +131,29 @@ async def test_what_software_cannot_mend_is_not_tried_again(bench: Bench, clip: 
     assert ended.failure.code is code
     assert ended.result is not None
     assert ended.result.steps == []
+
+
+async def test_a_floor_that_a_gpu_misses_is_tried_in_software(bench: Bench, clip: Path) -> None:  # noqa: F811
+    from ffrtmp.agent import encode
+    from ffrtmp.agent.attempt import Attempt
+    from ffrtmp.domain.errors import TaskError
+
+    with_gpu(bench)
+    whole = encode.run_all
+
+    async def low(attempt: Attempt, *rest: object, beside: str = "") -> None:
+        if attempt.made.device and not beside:
+            raise TaskError(Code.QUALITY_TOO_LOW, "its VMAF is 70.00, below the floor of 80")
+        await whole(attempt, *rest, beside=beside)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "run_all", low)
+        ended = await bench.run(of_file())
+    assert ended.failure is None
+    assert ended.result is not None
+    assert ended.result.encoder == "libx264"
+    assert [step.failure and step.failure.code for step in ended.result.steps] == [
+        Code.QUALITY_TOO_LOW,
+        Code.QUALITY_TOO_LOW,
+        None,
+    ]
