@@ -13,7 +13,7 @@ import pytest
 import trustme
 from tests import rtmp_server
 from tests.unit.agent import simulated
-from tests.unit.agent.test_task import Bench
+from tests.unit.agent.bench import Bench
 
 from ffrtmp.agent import messages as m
 from ffrtmp.domain import node, streaming

@@ -77,6 +77,8 @@ def exact(
     crf = at(points or few, target, scale, slopes=few)
     if not points:
         return crf
+    if crf in (scale.best, scale.worst) and all(point.crf != crf for point in points):
+        return crf  # what an end gives is known from nothing else
     closest = min(points, key=lambda point: abs(point.vmaf - target))
     if len(points) >= most or crf in {point.crf for point in points} or abs(closest.vmaf - target) <= NEAR:
         return None
@@ -89,9 +91,11 @@ def at(points: Sequence[CurvePoint], target: float, scale: Scale, slopes: Sequen
     worse = max((point for point in points if point.vmaf < target), key=lambda point: point.vmaf, default=None)
     if better is not None and worse is not None and min(better.vmaf - target, target - worse.vmaf) > _FAR:
         return scale.rounded((better.crf + worse.crf) / 2)  # far from both the curve may be flat
+    if better is not None and worse is not None and better.crf < worse.crf:
+        share = (_lack(target) - _lack(better.vmaf)) / max(_lack(worse.vmaf) - _lack(better.vmaf), 1e-9)
+        return scale.rounded(better.crf + min(max(share, 0.0), 1.0) * (worse.crf - better.crf))
     closest = min(points, key=lambda point: abs(point.vmaf - target))
-    ends = [better, worse] if better is not None and worse is not None else points if len(points) > 1 else slopes
-    growth = _growth([one for one in ends if one is not None], target, scale)
+    growth = _growth(points if len(points) > 1 else slopes, target, scale)
     return scale.rounded(closest.crf + (_lack(target) - _lack(closest.vmaf)) / growth)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.unit.agent import simulated
-from tests.unit.agent.test_task import Bench, content
+from tests.unit.agent.bench import Bench, content
 
 from ffrtmp.agent import messages as m
 from ffrtmp.domain import codecs as codec_rules
@@ -167,7 +167,9 @@ async def test_every_encoder_keeps_to_a_size_and_finds_a_vmaf(
     assert result.encoder == encoder.name
     assert result.quality is not None
     a_step = 1.0 if codec_rules.RULES[encoder.codec].crf_whole else 0.0
-    assert result.quality.scores["vmaf"].mean == pytest.approx(85.0, abs=0.5 + a_step)
+    # VP8's encoder makes another stream each time, of a clip this short up to 2.4 apart
+    another = 2.0 if encoder.codec is spec.Codec.VP8 else 0.0
+    assert result.quality.scores["vmaf"].mean == pytest.approx(85.0, abs=0.5 + a_step + another)
 
 
 async def test_what_comes_out_larger_is_encoded_once_more(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.unit.agent.bench import SMALL, Bench, of_file
 
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.gpus import Gpus
@@ -13,8 +14,6 @@ from ffrtmp.domain.errors import Code
 from ffrtmp.domain.job import Result
 from ffrtmp.domain.spec import Codec, Engine, Hwaccel, Requires
 
-from .test_task import SMALL, Bench, bench, clip, content, of_file  # noqa: F401 - fixtures
-
 NVENC = node.Encoder(
     name="h264_nvenc", codec=Codec.H264, engine=Engine.FFMPEG, works=True, hwaccel=Hwaccel.NVENC, devices=["0"]
 )
@@ -22,7 +21,7 @@ DECODER = node.Decoder(hwaccel=Hwaccel.NVENC, codec=Codec.H264, works=True, devi
 NAMED = msgspec.structs.replace(SMALL, hwaccel=Hwaccel.NVENC, requires=Requires(hwaccel=Hwaccel.NVENC))
 
 
-def with_gpu(bench: Bench, sessions: int | None = None) -> Gpus:  # noqa: F811
+def with_gpu(bench: Bench, sessions: int | None = None) -> Gpus:
     gpus = Gpus(sessions)
     bench.kit = msgspec.structs.replace(bench.kit, encoders=[NVENC, *bench.kit.encoders], decoders=[DECODER], gpus=gpus)
     return gpus
@@ -56,7 +55,7 @@ async def test_one_that_looked_and_took_nothing_does_not_keep_the_next_waiting()
         await wants
 
 
-async def test_a_gpu_that_fails_is_followed_by_software_and_each_step_is_told(bench: Bench, clip: Path) -> None:  # noqa: F811
+async def test_a_gpu_that_fails_is_followed_by_software_and_each_step_is_told(bench: Bench, clip: Path) -> None:
     """The encoder was said to work; here FFmpeg finds that it does not."""
     gpus = with_gpu(bench)
     ended = await bench.run(of_file())
@@ -81,7 +80,7 @@ async def test_a_gpu_that_fails_is_followed_by_software_and_each_step_is_told(be
     assert "h264_nvenc on 0 failed (encoder_unavailable)" in log
 
 
-async def test_a_named_gpu_is_never_replaced(bench: Bench) -> None:  # noqa: F811
+async def test_a_named_gpu_is_never_replaced(bench: Bench) -> None:
     with_gpu(bench)
     ended = await bench.run(NAMED)
     assert ended.failure is not None
@@ -90,7 +89,7 @@ async def test_a_named_gpu_is_never_replaced(bench: Bench) -> None:  # noqa: F81
     assert ended.result.encoder == "h264_nvenc"
 
 
-async def test_a_named_gpu_is_waited_for(bench: Bench) -> None:  # noqa: F811
+async def test_a_named_gpu_is_waited_for(bench: Bench) -> None:
     gpus = with_gpu(bench, sessions=1)
     async with gpus.session("0"):
         task = bench.start(NAMED)
@@ -102,7 +101,7 @@ async def test_a_named_gpu_is_waited_for(bench: Bench) -> None:  # noqa: F811
     assert bench.end().failure is not None  # there is no GPU
 
 
-async def test_without_a_free_session_it_is_software_at_once(bench: Bench) -> None:  # noqa: F811
+async def test_without_a_free_session_it_is_software_at_once(bench: Bench) -> None:
     gpus = with_gpu(bench, sessions=1)
     async with gpus.session("0"):
         ended = await bench.run(SMALL)
@@ -113,7 +112,7 @@ async def test_without_a_free_session_it_is_software_at_once(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("code", [Code.DISK_LIMIT])
-async def test_what_software_cannot_mend_is_not_tried_again(bench: Bench, clip: Path, code: Code) -> None:  # noqa: F811
+async def test_what_software_cannot_mend_is_not_tried_again(bench: Bench, clip: Path, code: Code) -> None:
     """The limit is the job's own, whoever encodes."""
     from ffrtmp.agent import encode
     from ffrtmp.domain.errors import TaskError
@@ -133,7 +132,7 @@ async def test_what_software_cannot_mend_is_not_tried_again(bench: Bench, clip: 
     assert ended.result.steps == []
 
 
-async def test_a_floor_that_a_gpu_misses_is_tried_in_software(bench: Bench, clip: Path) -> None:  # noqa: F811
+async def test_a_floor_that_a_gpu_misses_is_tried_in_software(bench: Bench, clip: Path) -> None:
     from ffrtmp.agent import encode
     from ffrtmp.agent.attempt import Attempt
     from ffrtmp.domain.errors import TaskError

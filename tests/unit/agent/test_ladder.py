@@ -11,7 +11,7 @@ import av
 import m3u8
 import pytest
 from mpegdash.parser import MPEGDASHParser
-from tests.unit.agent.test_task import Bench
+from tests.unit.agent.bench import Bench
 
 from ffrtmp.domain import node
 from ffrtmp.domain.errors import Code

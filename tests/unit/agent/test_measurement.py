@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.unit.agent import simulated
-from tests.unit.agent.test_task import SMALL, Bench, content
+from tests.unit.agent.bench import SMALL, Bench, content
 
 from ffrtmp.agent import messages as m
 from ffrtmp.agent.task import Task

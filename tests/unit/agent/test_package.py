@@ -8,8 +8,8 @@ import av
 import m3u8
 import pytest
 from mpegdash.parser import MPEGDASHParser
+from tests.unit.agent.bench import Bench
 from tests.unit.agent.test_ladder import a_package
-from tests.unit.agent.test_task import Bench
 
 from ffrtmp.domain import node
 from ffrtmp.domain.errors import Code

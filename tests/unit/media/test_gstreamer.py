@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.media.test_ffmpeg import GENERATE, SOURCE, VIDEO, changed, spec
+from tests.unit.media.command_lines import GENERATE, SOURCE, VIDEO, changed, spec
 
 from ffrtmp.domain import errors
 from ffrtmp.domain.spec import (

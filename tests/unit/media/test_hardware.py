@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import pytest
+from tests.unit.media.command_lines import BITRATE, CAPPED, END, GUARD, KEEP, QUIET, SOURCE, VBR, changed, spec
 
 from ffrtmp.domain.spec import Audio, AudioCodec, Codec, Container, PixelFormat, Preset, Rate, RateMode
 from ffrtmp.domain.units import Resolution
 from ffrtmp.media import ffmpeg
 from ffrtmp.media.hardware import Use
 from ffrtmp.media.tools import Tools
-
-from .test_ffmpeg import BITRATE, CAPPED, END, GUARD, KEEP, QUIET, SOURCE, VBR, changed, spec
 
 SILENT = {"audio": Audio(codec=AudioCodec.NONE)}
 NODE = "/dev/dri/renderD129"

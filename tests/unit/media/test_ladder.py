@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.media.test_ffmpeg import BITRATE, CAPPED, GUARD, QUIET, SOURCE, spec
+from tests.unit.media.command_lines import BITRATE, CAPPED, GUARD, QUIET, SOURCE, spec
 
 from ffrtmp.domain.spec import Codec, Ladder, Limits, OutputMode, Rung, Thumbnails
 from ffrtmp.domain.units import Resolution

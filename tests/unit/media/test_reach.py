@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.media.test_ffmpeg import SOURCE, VIDEO, changed, spec
+from tests.unit.media.command_lines import SOURCE, VIDEO, changed, spec
 
 from ffrtmp.domain import errors, node
 from ffrtmp.domain.spec import Codec, Container, Engine, Requires

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from tests.unit.media.test_ffmpeg import SOURCE, VIDEO, changed, spec
+from tests.unit.media.command_lines import SOURCE, VIDEO, changed, spec
 
 from ffrtmp.domain.spec import Codec, Ladder, OutputMode, Rung
 from ffrtmp.domain.units import Resolution

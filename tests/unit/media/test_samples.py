@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.media.test_ffmpeg import CUT, GUARD, LABEL, QUIET, SOURCE, VIDEO, changed, spec
+from tests.unit.media.command_lines import CUT, GUARD, LABEL, QUIET, SOURCE, VIDEO, changed, spec
 
 from ffrtmp.domain.spec import AudioCodec, Codec, Container, Deinterlace, Pick, Rate, RateMode
 from ffrtmp.domain.units import Resolution

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.media.test_ffmpeg import SOUND, SOURCE, VIDEO, changed, spec
+from tests.unit.media.command_lines import SOUND, SOURCE, VIDEO, changed, spec
 
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.media.test_ffmpeg import SOUND, SOURCE, changed, spec
+from tests.unit.media.command_lines import SOUND, SOURCE, changed, spec
 
 from ffrtmp.domain import streaming
 from ffrtmp.domain.spec import Audio, AudioCodec, Container, Input, InputKind, Preset, Rate, RateMode
