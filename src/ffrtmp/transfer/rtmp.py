@@ -138,7 +138,7 @@ class Connection:
         self._command(_COMMANDS, 0, "FCPublish", 3, None, target.key)
         answer = await self._call("createStream", _CREATE, None)
         self._check(answer)
-        self._stream = int(answer[3])
+        self._stream = _whole(answer[3])
         self._asked = "publishing under the stream key"
         self._command(_PUBLISHING, self._stream, "publish", 5, None, target.key, "live")
         await self._drain()
@@ -219,7 +219,7 @@ class Connection:
                 self._heard(amf.decode(message.body))
 
     def _heard(self, values: list[Any]) -> None:
-        if len(values) < 2 or not isinstance(values[1], int | float):
+        if len(values) < 2 or not isinstance(values[1], float) or not values[1].is_integer():
             return
         waiting = self._answers.get(int(values[1]))
         if values[0] in ("_result", "_error") and waiting is not None and not waiting.done():
@@ -260,6 +260,13 @@ async def _connect(
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(PATIENCE_SECONDS * 1000))
             return reader, writer
     raise Away(why)
+
+
+def _whole(value: object) -> int:
+    """The number of a stream. Raises ValueError."""
+    if not isinstance(value, float) or not 0 <= value < 1 << 32:
+        raise ValueError(f"it gives the stream no number but {str(value)[:40]!r}")
+    return int(value)
 
 
 def _reason(error: Exception) -> str:

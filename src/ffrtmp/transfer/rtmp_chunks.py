@@ -8,6 +8,7 @@ import msgspec
 SMALLEST = 128  # until the other side says otherwise
 _EXTENDED = 0xFFFFFF
 _LARGEST_MESSAGE = 1 << 20  # of what servers tell a publisher
+_MOST_STREAMS = 64  # each may hold a message that never ends
 _HEADER_BYTES = (11, 7, 3, 0)
 _SET_CHUNK = 1
 
@@ -78,6 +79,8 @@ class Parser:
         if len(data) < end:
             return None
         one = self._streams.setdefault(number, _Stream())
+        if len(self._streams) > _MOST_STREAMS:
+            raise ValueError(f"the server uses more than {_MOST_STREAMS} chunk streams")
         stamp = int.from_bytes(data[at : at + 3]) if form < 3 else 0
         extended = stamp == _EXTENDED if form < 3 else one.extended
         length = int.from_bytes(data[at + 3 : at + 6]) if form < 2 else one.length

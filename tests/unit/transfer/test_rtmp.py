@@ -5,7 +5,9 @@ import struct
 
 import pytest
 
-from ffrtmp.transfer import amf, flv, guard, rtmp_chunks
+from ffrtmp.domain import streaming
+from ffrtmp.domain.streaming import Target
+from ffrtmp.transfer import amf, flv, guard, rtmp, rtmp_chunks
 from ffrtmp.transfer.rtmp_chunks import Message
 
 
@@ -67,6 +69,52 @@ def test_headers_that_leave_things_out_and_larger_chunks():
 def test_a_message_that_is_too_large_is_refused():
     with pytest.raises(ValueError, match="16777215 bytes"):
         list(rtmp_chunks.Parser().feed(b"\x03\x00\x00\x00\xff\xff\xff\x14\x00\x00\x00\x00"))
+
+
+def test_chunk_streams_without_end_are_refused():
+    """Each begins a message of 2000 bytes and leaves it."""
+    begun = rtmp_chunks.written(3, Message(20, 0, 0, b"x" * 2000), 128)[1:][: 11 + 128]
+    raw = b"".join(bytes([0, number]) + begun for number in range(200))
+    with pytest.raises(ValueError, match="more than 64 chunk streams"):
+        list(rtmp_chunks.Parser().feed(raw))
+
+
+async def hostile(answers: list[bytes]) -> tuple[asyncio.Server, Target]:
+    """A server that shakes hands and then says these commands, whatever it is asked."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello = await reader.readexactly(1537)
+        writer.write(b"\x03" + bytes(1536) + hello[1:])
+        await reader.readexactly(1536)
+        for answer in answers:
+            await reader.read(65536)
+            writer.write(rtmp_chunks.written(3, Message(20, 0, 0, answer), 128))
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    return server, streaming.parse(f"rtmp://127.0.0.1:{server.sockets[0].getsockname()[1]}/app/key", None, 1.0)
+
+
+GRANTED = amf.encode("_result", 1.0, None, {"code": "NetConnection.Connect.Success"})
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [GRANTED, amf.encode("_result", 4.0, None, float("inf"))],
+        [GRANTED, amf.encode("_result", 4.0, None, {"a": "dictionary"})],
+        [GRANTED, amf.encode("_result", 4.0, None, -1.0)],
+        [b"\x7f"],
+        [amf.encode("_result", float("nan")) + b"\x00"],
+    ],
+    ids=["infinite", "no number", "negative", "no AMF", "cut off"],
+)
+async def test_a_server_that_answers_nonsense_speaks_no_rtmp(answers):
+    server, target = await hostile(answers)
+    async with server:
+        with pytest.raises(rtmp.Away):
+            await rtmp.Connection.open(target, ["127.0.0.1"])
 
 
 async def test_what_is_not_flv_is_told_and_a_tag_that_is_cut_off_is_the_end():
