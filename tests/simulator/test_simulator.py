@@ -37,6 +37,11 @@ def test_some_farms_are_calm() -> None:
         assert (outcome.faults, outcome.attempts) == (0, 60)
 
 
+def test_what_goes_first_may_fill_an_idle_farm_before_a_poll_finds_what_came_before_it() -> None:
+    outcome = _run(8749, jobs=20)
+    assert (outcome.violations, outcome.faults) == ([], 0)
+
+
 def test_a_seed_decides_everything() -> None:
     told = _run(7, tell=True).told
     assert told == _run(7, tell=True).told

@@ -212,13 +212,22 @@ def calm_is_calm(scene: Scene) -> Iterator[str]:
     ):
         yield f"{job} is {state} after {attempts} attempts, and nothing was wrong"
     longest = _AT_ONCE_SECONDS + (_BY_A_POLL_SECONDS if scene.plan.masters > 1 else 0.0)
+    slots = scene.plan.agents * scene.plan.slots
     busy = 0
+    waiting: dict[str, float] = {}  # jobs that came to an idle farm, and when
+    full: list[float] = []  # when the last slot was taken
     for event in told.events(scene):
         busy += (event.kind == EventKind.ATTEMPT_ASSIGNED) - (event.kind == EventKind.ATTEMPT_ENDED)
         if event.kind == EventKind.JOB_SUBMITTED and not busy:
-            begun = [one.since for one in scene.history.runs if one.job_id == event.job_id]
-            if not begun or begun[0] - event.at > longest:
-                yield f"{event.job_id} waited until {begun}, submitted at {event.at:.3f} to a farm that was idle"
+            waiting[event.job_id] = event.at
+        if event.kind == EventKind.ATTEMPT_ASSIGNED and busy == slots:
+            full.append(event.at)
+    for job, at in waiting.items():
+        begun = [one.since for one in scene.history.runs if one.job_id == job]
+        # what came a little later and goes first may have filled the farm before the poll
+        filled = any(at <= when <= at + longest for when in full)
+        if not begun or (begun[0] - at > longest and not filled):
+            yield f"{job} waited until {begun}, submitted at {at:.3f} to a farm that was idle"
 
 
 Check = Callable[[Scene], Iterator[str]]
