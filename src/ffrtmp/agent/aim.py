@@ -7,8 +7,8 @@ import msgspec
 
 from ffrtmp.agent import source as sources
 from ffrtmp.agent.attempt import Attempt
+from ffrtmp.agent.comparing import compare
 from ffrtmp.agent.running import run_all
-from ffrtmp.agent.settings import cores
 from ffrtmp.domain import units
 from ffrtmp.domain.job import CurvePoint, Search
 from ffrtmp.domain.spec import Metric, Rate
@@ -28,14 +28,11 @@ _MOST_ON_ALL, _MOST_ON_A_WHOLE_CLIP = 2, 4
 class Aim:
     """One for each attempt; `take` before each way, `again` after each encode."""
 
-    def __init__(
-        self, attempt: Attempt, found: Inspection | None, path: Path | None, scratch: Path, threads: int | None
-    ):
+    def __init__(self, attempt: Attempt, found: Inspection | None, path: Path | None, scratch: Path) -> None:
         self._attempt = attempt
         self._found = found
         self._path = path
         self._scratch = scratch
-        self._threads = threads
         self._asked = attempt.spec.rate
         self._searched: dict[str, Search] = {}  #: by encoder: a way that decodes elsewhere finds the same
         self._cut: tuple[samples.Plan, dict[str, Inspection]] | None = None
@@ -128,7 +125,7 @@ class Aim:
             tools=attempt.kit.tools,
             input_path=path,
             scratch=self._scratch,
-            threads=self._threads,
+            threads=attempt.threads,
         )
         await run_all(attempt, commands, FfmpegProgress(planned.frames, None, passes=len(commands)), beside=_PHASE)
         names = [samples.ALL, *([samples.FEW] if planned.few else [])]
@@ -154,7 +151,7 @@ class Aim:
             scratch=scratch,
             encoder=one.encoder.name,
             use=one.use and msgspec.structs.replace(one.use, decode=False),
-            threads=self._threads,
+            threads=attempt.threads,
         )
         frames = reference.main_video.frames if reference.main_video else None
         await run_all(attempt, commands, FfmpegProgress(frames, None), beside=_PHASE)
@@ -164,10 +161,7 @@ class Aim:
             [Metric.VMAF],
             _EVERY if samples.FEW in files else _EVERY_OF_A_WHOLE_CLIP,
         )
-        command = comparison.build(
-            plan, tools=kit.tools, scratch=scratch, limits=spec.limits, threads=self._threads or cores()
-        )
-        await run_all(attempt, [command], FfmpegProgress(frames, None), beside=_PHASE)
+        await compare(attempt, plan, scratch, threads=attempt.threads, beside=_PHASE)
         quality = await in_thread(scores.quality, plan, scratch)
         size = (await in_thread(made.stat)).st_size
         point = CurvePoint(

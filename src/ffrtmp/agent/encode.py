@@ -38,7 +38,7 @@ async def encode(attempt: Attempt) -> Result:
     if output is not None:
         made = await asyncio.to_thread(kit.work.stage, output, attempt.id)
     run = await begun(attempt, found, expectation, input=path, output=made, scratch=scratch)
-    aim = Aim(attempt, None if found is None else found.inspection, path, scratch, attempt.threads)
+    aim = Aim(attempt, None if found is None else found.inspection, path, scratch)
 
     async def one_way(choice: Choice) -> str:
         async with ways.session(attempt, choice):
@@ -77,11 +77,8 @@ async def begun(
 ) -> engines.Run:
     """The engine is chosen, and ready to encode. Raises TaskError."""
     inspection = None if found is None else found.inspection
-    chosen = engines.choose(attempt.spec, inspection, attempt.kit)
-    attempt.note_made(engine=chosen.engine, engine_reason=chosen.reason)
-    attempt.log.note(f"engine: {chosen.engine} {chosen.version} ({chosen.reason})")
     run = engines.begin(
-        chosen,
+        engines.told(attempt, inspection),
         engines.Task(
             attempt=attempt,
             source=inspection,
@@ -89,7 +86,6 @@ async def begun(
             input=input,
             output=output,
             scratch=scratch,
-            threads=attempt.threads,
         ),
     )
     await run.prepare()

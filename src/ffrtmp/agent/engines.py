@@ -39,7 +39,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     input: Path | None
     output: Path
     scratch: Path
-    threads: int | None
 
 
 class Run(Protocol):
@@ -77,6 +76,14 @@ def choose(spec: Spec, source: Inspection | None, kit: Kit) -> Chosen:
         return _gstreamer(spec, source, kit, prefers)
     except TaskError as error:
         return _ffmpeg(kit, f"{prefers}, but: {error.failure.message}")
+
+
+def told(attempt: Attempt, source: Inspection | None) -> Chosen:
+    """What `choose` says, noted in the attempt's result and log."""
+    chosen = choose(attempt.spec, source, attempt.kit)
+    attempt.note_made(engine=chosen.engine, engine_reason=chosen.reason)
+    attempt.log.note(f"engine: {chosen.engine} {chosen.version} ({chosen.reason})")
+    return chosen
 
 
 def _gpu_encoder(spec: Spec, kit: Kit) -> str | None:
@@ -145,7 +152,7 @@ class _Ffmpeg:
             input_path=task.input,
             output_path=task.output,
             scratch=task.scratch,
-            threads=task.threads,
+            threads=task.attempt.threads,
         )
         self.measured = await loudness.measure(attempt, listening, "before")
 
@@ -194,6 +201,6 @@ def _built(build: Callable[..., list[Command]], task: Task, one: Choice, **more:
         output_path=task.output,
         scratch=task.scratch,
         encoder=one.encoder.name,
-        threads=task.threads,
+        threads=task.attempt.threads,
         **more,
     )

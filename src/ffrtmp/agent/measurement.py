@@ -5,13 +5,11 @@ import asyncio
 from ffrtmp.agent import messages as m
 from ffrtmp.agent import source
 from ffrtmp.agent.attempt import Attempt
+from ffrtmp.agent.comparing import compare
 from ffrtmp.agent.publication import Publication
-from ffrtmp.agent.running import run_all
-from ffrtmp.agent.settings import cores
 from ffrtmp.domain.job import Quality, Result
 from ffrtmp.domain.spec import Engine, Measurement
 from ffrtmp.media import comparison, scores
-from ffrtmp.media.progress import FfmpegProgress
 from ffrtmp.runtime.threads import in_thread
 from ffrtmp.transfer import local
 
@@ -45,18 +43,14 @@ async def measure(attempt: Attempt, asked: Measurement) -> Result:
     attempt.log.note(f"engine: ffmpeg {kit.tools.version}")
     for note in plan.notes:
         attempt.log.note(note)
-    command = comparison.build(
-        plan, tools=kit.tools, scratch=scratch, limits=asked.limits, threads=kit.threads or cores()
-    )
-    taken = measured.taken
-    await run_all(attempt, [command], FfmpegProgress(taken.frames, taken.video_seconds, phase="measure"))
+    await compare(attempt, plan, scratch, threads=kit.threads)
     for looked_into in (found, reference):
         await looked_into.check_unchanged()
     report = scratch / "report.json"
     if publication.output is not None:
         report = await asyncio.to_thread(kit.work.stage, publication.output, attempt.id)
     quality = await in_thread(lambda: scores.quality(plan, scratch, report, each=asked.frames))
-    wall, seconds = attempt.made.wall_seconds, taken.video_seconds
+    wall, seconds = attempt.made.wall_seconds, measured.taken.video_seconds
     attempt.note_made(
         quality=quality, frames=quality.frames, speed=round(seconds / wall, 3) if seconds and wall else None
     )

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 
 from ffrtmp.agent.attempt import Attempt
+from ffrtmp.agent.comparing import compare
 from ffrtmp.agent.running import run_all
-from ffrtmp.agent.settings import cores
 from ffrtmp.agent.source import Source
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.job import Quality, Verdict
@@ -127,12 +127,7 @@ async def _quality(
         [Metric.VMAF],
         attempt.spec.vmaf_every,
     )
-    kit = attempt.kit
-    command = comparison.build(
-        plan, tools=kit.tools, scratch=scratch, limits=attempt.spec.limits, threads=kit.threads or cores()
-    )
-    frames = plan.measured.taken.frames
-    await run_all(attempt, [command], FfmpegProgress(frames, plan.measured.taken.video_seconds), beside=_PHASE)
+    await compare(attempt, plan, scratch, threads=attempt.kit.threads, beside=_PHASE)
     quality = await in_thread(scores.quality, plan, scratch)
     for note in quality.notes:
         attempt.log.note(note)
