@@ -159,6 +159,10 @@ async def test_every_encoder_keeps_to_a_size_and_finds_a_vmaf(
     works = node.Encoder(name=encoder.name, codec=encoder.codec, engine=spec.Engine.FFMPEG, works=True)
     bench.kit = msgspec.structs.replace(bench.kit, encoders=[works])
     same = {"codec": encoder.codec, "container": container, "duration": 1.0, "resolution": Resolution(192, 108)}
+    if encoder.codec is spec.Codec.VP8:
+        same["preset"] = (
+            spec.Preset.MEDIUM
+        )  # its fast ones are for real time: libvpx does worse where the machine is busy
     result = await made(bench, for_size(30_000, **same))
     assert 0.6 * 30_000 <= result.outputs[0].size_bytes <= 30_000
     bench.told.clear()
@@ -167,9 +171,7 @@ async def test_every_encoder_keeps_to_a_size_and_finds_a_vmaf(
     assert result.encoder == encoder.name
     assert result.quality is not None
     a_step = 1.0 if codec_rules.RULES[encoder.codec].crf_whole else 0.0
-    # VP8's encoder makes another stream each time, of a clip this short up to 2.4 apart
-    another = 2.0 if encoder.codec is spec.Codec.VP8 else 0.0
-    assert result.quality.scores["vmaf"].mean == pytest.approx(85.0, abs=0.5 + a_step + another)
+    assert result.quality.scores["vmaf"].mean == pytest.approx(85.0, abs=0.5 + a_step)
 
 
 async def test_what_comes_out_larger_is_encoded_once_more(bench: Bench) -> None:
