@@ -148,8 +148,8 @@ def unmet(requires: Requires, node: Node) -> list[str]:
         missing.append("it is a reference agent: it takes only whole-file jobs with local paths")
     if offered.reference_protocol and requires.container not in (None, Container.MP4):
         missing.append("it is a reference agent: it takes only mp4 outputs")
-    if offered.reference_protocol and requires.many:
-        missing.append("it is a reference agent: it makes neither ladders nor packages")
+    if offered.reference_protocol and requires.beyond_reference:
+        missing.append("it is a reference agent: it reads only input, output, duration, bitrate, codec and preset")
     return missing
 
 

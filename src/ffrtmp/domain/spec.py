@@ -281,7 +281,7 @@ class Requires(_Frozen, frozen=True):
     min_memory_bytes: int = 0
     generates_input: bool = False
     local_path: bool = False  #: reads or writes local files: not for a node without media roots
-    many: bool = False  #: makes several files: not for agents of the reference
+    beyond_reference: bool = False  #: says what agents of the reference do not read
 
     def key(self) -> str:
         """The same text for equal requirements: the name of the class."""

@@ -60,7 +60,26 @@ async def test_it_never_gets_what_its_protocol_cannot_say(master: Running) -> No
     made = await master.send("POST", "/uploads", json=upload)
     await master.send("PUT", f"/uploads/{made['id']}", content=b"x")
     await master.submit(parameters={"input": f"upload:{made['id']}"})
+    for more in (
+        {"crf": 20},
+        {"start": 2},
+        {"audio": "none"},
+        {"hdr": "tonemap"},
+        {"resolution": "720p"},
+        {"subtitles": "none"},
+        {"verify": {"level": "full"}},
+        {"resource_limits": {"timeout_sec": 60}},
+    ):
+        await master.submit(parameters={**_LOCAL, "bitrate": None, **more})
     assert await master.send("GET", f"/jobs/next?node_id={node['id']}") == {"job": None}
+
+
+async def test_what_the_master_alone_heeds_keeps_no_job_from_it(master: Running) -> None:
+    node = await _agent(master)
+    for more in ({"preset": "fast", "tags": {"show": "one"}}, {"chunking": "off", "overwrite": True}):
+        await master.submit(parameters={**_LOCAL, **more})
+        found = (await master.send("GET", f"/jobs/next?node_id={node['id']}"))["job"]
+        assert found["parameters"]["input"] == "/srv/in.mp4"
 
 
 async def test_a_failure_is_tried_again(master: Running) -> None:

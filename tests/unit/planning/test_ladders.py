@@ -106,9 +106,3 @@ def test_gstreamer_that_is_named_makes_neither(parameters: dict[str, object], fi
     [fault] = refused.value.faults
     assert fault.path == f"parameters.{field}"
     assert "use engine ffmpeg or auto" in fault.message
-
-
-def test_an_agent_of_the_reference_gets_no_directory_to_make() -> None:
-    assert resolved({"output": "show", "output_mode": "hls"}).requires.many
-    assert resolved({"output": "show", "ladder": "auto"}).requires.many
-    assert not resolved({"output": "show.mp4"}).requires.many

@@ -129,9 +129,11 @@ def test_a_reference_agent_takes_only_what_its_protocol_can_say() -> None:
     assert node.unmet(spec.Requires(local_path=True, container=spec.Container.WEBM), old)
     assert node.unmet(spec.Requires(local_path=True, container=spec.Container.FLV), old)
     assert node.unmet(spec.Requires(), old)
-    ladder = spec.Requires(local_path=True, container=spec.Container.MP4, many=True)
-    assert node.unmet(ladder, old) == ["it is a reference agent: it makes neither ladders nor packages"]
-    assert not node.unmet(ladder, _node())
+    more = spec.Requires(local_path=True, container=spec.Container.MP4, beyond_reference=True)
+    assert node.unmet(more, old) == [
+        "it is a reference agent: it reads only input, output, duration, bitrate, codec and preset"
+    ]
+    assert not node.unmet(more, _node())
 
 
 def test_a_node_satisfies_classes_by_id() -> None:
