@@ -1,12 +1,14 @@
 """Farms under faults, from seeds. `make simulate SEEDS=0-2999` runs more of them."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-from ffrtmp.testing.simulator import plan
+from ffrtmp.testing.simulator import plan, run
 from ffrtmp.testing.simulator.run import Outcome, quiet, simulate
+from ffrtmp.testing.simulator.world import World
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +55,16 @@ def test_there_are_faults_and_they_cost_attempts() -> None:
     outcomes = [_run(seed, jobs=30) for seed in range(5)]
     assert sum(outcome.faults for outcome in outcomes) > 20
     assert sum(outcome.attempts for outcome in outcomes) > 5 * 30
+
+
+def test_what_is_left_of_a_run_may_still_use_its_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that was due as the run ended found the database closed, and the seed counted as failed."""
+    committed: list[object] = []
+
+    async def over(world: World) -> list[str]:
+        asyncio.get_running_loop().call_soon(lambda: committed.extend(world.database.rows("SELECT 1")))
+        return []
+
+    monkeypatch.setattr(run, "_verdict", over)
+    assert _run(1).violations == []
+    assert committed == [(1,)]

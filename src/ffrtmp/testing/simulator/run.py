@@ -33,13 +33,17 @@ def simulate(plan: Plan, *, tell: bool = False) -> Outcome:
 
     async def play() -> Outcome:
         world = World(plan)
-        try:
-            violations = await _verdict(world)
-            return Outcome(world, violations, trace.lines(world, violations) if tell else [])
-        finally:
-            world.database.close()
+        # what is left of the run ends first: it may be about to commit
+        at_the_end.callback(world.database.close)
+        violations = await _verdict(world)
+        return Outcome(world, violations, trace.lines(world, violations) if tell else [])
 
-    with _shorter_minutes(), catalog.applied(plan.mutant), _collected_at_the_end():
+    with (
+        contextlib.ExitStack() as at_the_end,
+        _shorter_minutes(),
+        catalog.applied(plan.mutant),
+        _collected_at_the_end(),
+    ):
         return loop.run(play)
 
 
