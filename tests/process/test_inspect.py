@@ -23,6 +23,7 @@ async def test_what_is_found_in_a_file(look):
     assert (picture.codec, picture.width, picture.height, picture.pixel_format) == ("h264", 640, 360, "yuv420p")
     assert (picture.frames, picture.rate, picture.constant_rate, picture.b_frames) == (132, "25", True, True)
     assert (picture.first_pts, picture.last_pts, picture.duration_seconds) == (0.0, 5.24, 5.28)
+    assert (picture.keyframes, picture.keyframe_times) == (3, [0.0, 2.0, 4.0])
     assert (sound.codec, sound.channels, sound.sample_rate) == ("aac", 2, 48000)
     assert not found.decoded
     assert found.problems == []

@@ -19,8 +19,6 @@ from ffrtmp.media.progress import FfmpegProgress
 from ffrtmp.runtime.threads import in_thread
 
 _PHASE = "search"
-#: VMAF of one frame in three of samples: on 1950 frames of six real clips the mean was the same within 0.03
-_EVERY, _EVERY_OF_A_WHOLE_CLIP = 3, 1
 #: a search on all of a clip's samples may not take as long as the encode: once near, the curve tells the rest
 _MOST_ON_ALL, _MOST_ON_A_WHOLE_CLIP = 2, 4
 
@@ -86,21 +84,26 @@ class Aim:
         planned, files = await self._samples(found, path)
         encoder = BY_NAME[one.encoder.name]
         scale = search.scale(encoder.codec, encoder.hwaccel)
+        lack = samples.LACK if planned.few else 0.0
+        aimed = target - lack
         few: list[CurvePoint] = []
-        while planned.few and (crf := search.near(few, target, scale)) is not None:
+        while planned.few and (crf := search.near(few, aimed, scale)) is not None:
             few.append(await self._try(one, crf, samples.FEW, files))
+        slopes = list(few)
         points: list[CurvePoint] = []
         most = _MOST_ON_ALL if planned.few else _MOST_ON_A_WHOLE_CLIP
-        while (crf := search.exact(points, few, target, scale, most)) is not None:
+        while (crf := search.exact(points, slopes, aimed, scale, most)) is not None:
             points.append(await self._try(one, crf, samples.ALL, files))
-        search.check(points, target, scale)
-        chosen = search.at(points, target, scale, slopes=few)
-        vmaf, bitrate = search.expected(points, chosen, scale, slopes=few)
-        usual = search.expected([*few, *points] if few else points, scale.default, scale)
+            if planned.few:
+                slopes.append(await in_thread(self._of_the_few, crf, planned.few))
+        search.check(points, target, scale, lack)
+        chosen = search.at(points, aimed, scale, slopes=slopes)
+        vmaf, bitrate = search.expected(points, chosen, scale, slopes=slopes)
+        usual = search.expected(points, scale.default, scale, slopes=slopes)
         return Search(
             target_vmaf=target,
             crf=chosen,
-            vmaf=round(vmaf, 3),
+            vmaf=round(vmaf + lack, 3),
             bitrate_bps=bitrate,
             points=sorted([*few, *points], key=lambda point: (point.crf, point.frames)),
             samples=planned.count,
@@ -108,7 +111,7 @@ class Aim:
             seconds=round(time.monotonic() - began, 3),
             cpu_seconds=round((self._attempt.made.cpu_seconds or 0.0) - cpu, 3),
             default_crf=scale.default,
-            default_vmaf=round(usual[0], 3),
+            default_vmaf=round(usual[0] + lack, 3),
             default_bitrate_bps=usual[1],
         )
 
@@ -159,14 +162,15 @@ class Aim:
             comparison.side(made, await self._look(made)),
             comparison.encoded(sample, reference, spec),
             [Metric.VMAF],
-            _EVERY if samples.FEW in files else _EVERY_OF_A_WHOLE_CLIP,
+            samples.EVERY if samples.FEW in files else 1,
         )
         await compare(attempt, plan, scratch, threads=attempt.threads, beside=_PHASE)
-        quality = await in_thread(scores.quality, plan, scratch)
+        wanted = samples.counts if samples.FEW in files else lambda _: True
+        vmaf = await in_thread(scores.mean, scratch, Metric.VMAF, wanted)
         size = (await in_thread(made.stat)).st_size
         point = CurvePoint(
             crf=crf,
-            vmaf=round(quality.scores[Metric.VMAF.value].mean or 0.0, 3),
+            vmaf=round(vmaf, 3),
             bitrate_bps=round(8 * size / samples.seconds(reference)),
             frames=frames or 0,
         )
@@ -174,3 +178,13 @@ class Aim:
             f"crf {crf:g}: VMAF {point.vmaf:.2f} at {point.bitrate_bps / 1000:.0f} kb/s of {frames} frames"
         )
         return point
+
+    def _of_the_few(self, crf: float, few: int) -> CurvePoint:
+        """What the try of all samples gave on those that are tried alone too: the same pictures say how steep the curve is."""
+
+        def wanted(frame: int) -> bool:
+            return frame < few * samples.FRAMES and samples.counts(frame)
+
+        return CurvePoint(
+            crf=crf, vmaf=scores.mean(self._scratch, Metric.VMAF, wanted), bitrate_bps=0, frames=few * samples.FRAMES
+        )

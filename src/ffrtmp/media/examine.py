@@ -350,6 +350,7 @@ class _Look:
             time_base=str(stream.time_base or Fraction(1, 1000)),
             frames=track.count,
             keyframes=track.keyframes,
+            keyframe_times=[float(at * (stream.time_base or 0)) for at in track.keyframe_marks.times] if own else [],
             first_pts=_seconds(track.first, stream),
             last_pts=_seconds(track.last, stream),
             last_duration=self._last_duration(track, stream, rate),

@@ -75,6 +75,7 @@ class VideoStream(_Record, frozen=True):
     time_base: str
     frames: int  #: that come out of a decoder: from the packet table, or counted when the inspection decoded
     keyframes: int = 0
+    keyframe_times: list[float] = []  #: of the main stream, in seconds as `first_pts`; of many every 2nd, 4th …
     first_pts: float | None = None  #: None: the container has no times (raw streams)
     last_pts: float | None = None
     last_duration: float = 0.0

@@ -53,6 +53,25 @@ class Window:
             self.last, self.last_duration = pts, duration
 
 
+class Marks:
+    """Times, thinned out evenly where there are many."""
+
+    MOST = 4096
+
+    def __init__(self) -> None:
+        self.times: list[int] = []
+        self._every = 1
+        self._count = 0
+
+    def add(self, pts: int) -> None:
+        if self._count % self._every == 0:
+            if len(self.times) == self.MOST:
+                del self.times[1::2]
+                self._every *= 2
+            self.times.append(pts)
+        self._count += 1
+
+
 class Order:
     """Counts the decoded frames whose time is not after that of the frame before."""
 
@@ -78,6 +97,7 @@ class Track:
         self.count = 0
         self.untimed = 0
         self.keyframes = 0
+        self.keyframe_marks = Marks()
         self.first: int | None = None
         self.last: int | None = None
         self.last_duration = 0
@@ -106,6 +126,8 @@ class Track:
             self.out_of_order |= pts < self._previous
             self.doubled += pts == self._previous
         self._previous = pts
+        if keyframe:
+            self.keyframe_marks.add(pts)
         for grid in self._grids:
             grid.add(pts)
 

@@ -163,6 +163,15 @@ def quality(planned: Plan, scratch: Path, report: Path | None = None, *, each: b
     return found
 
 
+def mean(scratch: Path, metric: Metric, wanted: Callable[[int], bool]) -> float:
+    """Of the frames whose numbers are wanted; 0 when there are none."""
+    pool = Pool(_STEPS[metric.value])
+    for number, values in frames(scratch, [metric]):
+        if wanted(number):
+            pool.add(values[metric.value])
+    return pool.scores().mean or 0.0
+
+
 def _overall(mean_squared_error: float, bits: int) -> float:
     """The PSNR of a whole video in dB, as FFmpeg's `average` has it: 10 log10(peak² / mean squared error)."""
     peak = 2**bits - 1

@@ -47,6 +47,23 @@ def test_how_many(frames, size, count):
     assert samples.plan(spec(rate=AIMED), source).count == count
 
 
+def test_they_begin_behind_keyframes_so_that_little_is_decoded_for_them():
+    planned = samples.plan(spec(rate=AIMED), long(2000, keyframe_times=[0.5, 2.0, 2.3, 12.0, 14.4]))
+    slot, room = 80 / 17, 80 / 17 - 24 / 25
+    starts = sorted(planned.starts)
+    assert starts[0] == 2.14  # nearer to the middle than the others
+    assert starts[1] == pytest.approx(slot + room / 4, abs=0.001)  # without one: early
+    assert starts[2] == pytest.approx(12.14)
+    assert starts[3] == pytest.approx(3 * slot + room / 4, abs=0.001)  # 14.54 is too far from the middle
+    offset = changed(long(2000, keyframe_times=[2.0 + 1.4], first_pts=1.4), start_seconds=1.4)
+    assert min(samples.plan(spec(rate=AIMED), offset).starts) == 2.14
+
+
+def test_the_ends_of_samples_do_not_count():
+    assert [frame for frame in range(48) if samples.counts(frame)] == [*range(16), *range(24, 40)]
+    assert samples.FRAMES % samples.EVERY
+
+
 def test_they_begin_within_the_part_that_is_taken():
     window = changed(CUT, start=100.0, duration=40.0, frames=1000, first_pts=100.0, last_pts=139.96)
     planned = samples.plan(spec(rate=AIMED, start=100.0, duration=40.0), changed(long(10_000), window=window))

@@ -109,3 +109,9 @@ def test_percentiles_are_those_of_the_sorted_values() -> None:
     assert found.p5 == pytest.approx(order[249], abs=0.006)
     assert found.p50 == pytest.approx(order[2499], abs=0.006)
     assert (found.min, found.max) == (round(order[0], 6), round(order[-1], 6))
+
+
+def test_the_mean_of_the_frames_that_are_wanted(logs: Path) -> None:
+    assert scores.mean(logs, Metric.VMAF, lambda _: True) == 80.375
+    assert scores.mean(logs, Metric.VMAF, lambda frame: frame == 2) == 70.25
+    assert scores.mean(logs, Metric.VMAF, lambda frame: frame == 1) == 0.0

@@ -39,9 +39,20 @@ def test_scales():
     assert search.scale(Codec.H265, Hwaccel.VAAPI).step == 1
 
 
-def test_the_default_comes_first_because_it_is_what_the_result_is_compared_with():
-    assert search.near([], 93, X264) == 23
-    assert search.exact([], [], 93, X264, 2) == 23
+def test_the_first_guess_is_what_the_default_gives_of_most_clips_and_how_far_that_is_from_the_target():
+    assert search.near([], 93.5, X264) == 23
+    assert search.exact([], [], 93.5, X264, 2) == 23
+    assert 29 < search.near([], 85, X264) < 30
+    assert search.near([], 100, X264) == search.exact([], [], 100, X264, 2) == pytest.approx(4, abs=0.5)
+
+
+def test_two_tries_on_the_same_pictures_say_how_steep_the_curve_is():
+    """The one on all samples says where it lies; what it gave on the few has no bitrate of its own."""
+    few = [point(23, 93.5, 500_000), point(26, 83, 0)]
+    crf = search.at([point(26, 91, 350_000)], 92, X264, slopes=few)
+    assert crf == pytest.approx(25.4, abs=0.1)
+    assert search.at([point(26, 91)], 92, X264) == pytest.approx(25.1, abs=0.1)
+    assert search.expected([point(26, 91, 350_000)], 20, X264, slopes=few)[1] == pytest.approx(677_000, rel=0.01)
 
 
 def test_one_point_and_the_usual_steepness_give_the_next():
@@ -99,6 +110,13 @@ def test_what_even_the_best_does_not_reach_is_told_with_what_could_be():
     with pytest.raises(errors.TaskError) as raised:
         search.check([point(30, 80), point(4, 91.27, 9_000_000)], 95, X264)
     assert raised.value.failure.code is errors.Code.RATE_UNREACHABLE
-    assert raised.value.failure.message.endswith("even crf 4 gives 91.27 on the samples, at 9000 kb/s; 91.2 could be")
+    assert raised.value.failure.message.endswith(
+        "even crf 4 gives 91.27, as the samples say, at 9000 kb/s; 91.2 could be"
+    )
     search.check([point(4, 94.6)], 95, X264)
     search.check([point(30, 80)], 95, X264)
+
+
+def test_what_was_tried_and_is_near_is_surer_than_what_was_not():
+    assert search.at([point(26, 84.877), point(30, 79)], 85, X264) == 26
+    assert search.exact([point(26, 84.877)], [], 85, X264, 4) is None
