@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from ffrtmp.client.client import Client
-from ffrtmp.testing import programs
+from ffrtmp.testing import programs, slow
 from ffrtmp.testing.waiting import until
 
 from ..acceptance.conftest import BUNNY
 
 pytestmark = pytest.mark.postgres
 
-#: seconds of work on any machine, so that the master is killed in the middle
-_SLOW = {"codec": "h265", "preset": "slower", "duration": 3}
+_SLOW = {"output": "out.mp4", "codec": "h264", "preset": "ultrafast", "audio": "none"}
 _DEAD = "http://127.0.0.1:9"  # discard: nothing listens there
 
 
@@ -40,12 +39,10 @@ async def test_the_job_of_an_agent_goes_on_when_its_master_is_killed(tmp_path: P
         running = {}
         for name in ("m1", "m2"):
             running[name] = await farm.master("--lease-time", "3s", name=name)
-        agent = await farm.agent("a", running["m1"], masters=list(farm.urls.values()))
-        shutil.copy(BUNNY, farm.media / "in.mp4")
+        program = str(slow.ffmpeg(tmp_path))
+        agent = await farm.agent("a", running["m1"], "--ffmpeg", program, masters=list(farm.urls.values()))
         async with await Client.connect(farm.urls.values()) as client:
-            made = await client.submit(
-                {"parameters": {"input": "in.mp4", "output": "out.mp4", **_SLOW, "duration": 1.5}}
-            )
+            made = await client.submit({"parameters": {**slow.clip(8), **_SLOW}})
             await until(client, made.id, "running")
             used = next(name for name, master in running.items() if any("node" in line for line in master.logged))
             other = next(name for name in running if name != used)
@@ -67,12 +64,12 @@ async def test_the_job_of_an_agent_goes_on_when_its_master_is_frozen(tmp_path: P
         for name in ("m1", "m2"):
             # longer than PostgreSQL lets a transaction stand idle, which the frozen one may leave behind
             running[name] = await farm.master("--lease-time", "30s", name=name)
-        agent = await farm.agent("a", running["m1"], masters=list(farm.urls.values()))
+        program = str(slow.ffmpeg(tmp_path))
+        agent = await farm.agent("a", running["m1"], "--ffmpeg", program, masters=list(farm.urls.values()))
         used = next(name for name, master in running.items() if any("node" in line for line in master.logged))
         other = next(name for name in running if name != used)
-        shutil.copy(BUNNY, farm.media / "in.mp4")
         async with Client(farm.urls[other]) as client:
-            made = await client.submit({"parameters": {"input": "in.mp4", "output": "out.mp4", **_SLOW}})
+            made = await client.submit({"parameters": {**slow.clip(15), **_SLOW}})
             await until(client, made.id, "running")
             os.kill(running[used].pid, signal.SIGSTOP)
             try:

@@ -13,10 +13,8 @@ import pytest
 
 from ffrtmp.client.client import Client
 from ffrtmp.telemetry import metrics
-from ffrtmp.testing import programs
+from ffrtmp.testing import programs, slow
 from ffrtmp.testing.waiting import until
-
-from ..acceptance.conftest import BUNNY
 
 pytestmark = pytest.mark.postgres
 
@@ -45,22 +43,15 @@ async def test_a_killed_worker_is_replaced_and_jobs_and_counts_are_whole(tmp_pat
     async with programs.farm(tmp_path, dsn=database) as farm:
         master = await farm.master("--workers", "2")
         assert len(_workers(master)) == 2
-        shutil.copy(BUNNY, farm.media / "in.mp4")
         # work is looked for at each poll: the workers do not wake each other
-        agent = await farm.agent("a", master, "--poll-interval", "1s", masters=[farm.url])
+        agent = await farm.agent(
+            "a", master, "--poll-interval", "1s", "--ffmpeg", str(slow.ffmpeg(tmp_path)), masters=[farm.url]
+        )
         await _ask(farm.url, 40)
         assert await _requests(farm.metrics_url) == 40
         async with Client(farm.url) as client:
             made = await client.submit(
-                {
-                    "parameters": {
-                        "input": "in.mp4",
-                        "output": "out.mp4",
-                        "codec": "h265",
-                        "preset": "slower",
-                        "duration": 2,
-                    }
-                }
+                {"parameters": {**slow.clip(8), "output": "out.mp4", "codec": "h264", "preset": "ultrafast"}}
             )
             await until(client, made.id, "running")
             victim = _workers(master)[0]
