@@ -25,12 +25,16 @@ async def list_(session: connection.Session) -> None:
 
 @command.command(
     "show",
-    examples=["ffrtmp presets show web-1080p-h264", "ffrtmp presets show web-1080p-h264 > presets/ours-1080p.toml"],
+    examples=[
+        "ffrtmp presets show web-1080p-h264",
+        "ffrtmp presets show live-720p30-h264",
+        "ffrtmp presets show web-1080p-h264 > presets/ours-1080p.toml",
+    ],
     notes="It prints the file itself: a copy in a directory of --presets is a preset of your own.",
 )
 @click.argument("name", shell_complete=names.complete_preset)
 async def show_(session: connection.Session, name: str) -> None:
-    """Show one preset in full, as TOML."""
+    """Show one preset, or what a scenario's name says, in full, as TOML."""
     async with session.open() as client:
         preset = await client.preset(name)
     if session.out.json:

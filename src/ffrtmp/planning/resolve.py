@@ -99,7 +99,7 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
         duration = GENERATED_SECONDS
         decisions.append(f"duration: {GENERATED_SECONDS:g} s, because the input is generated and none was given")
     live = streamed or (scenario is not None and scenario.live)
-    zero_latency = "zerolatency" in codecs.RULES[codec].tunes
+    zero_latency = scenarios.LIVE_TUNE in codecs.RULES[codec].tunes
     decisions.append("chunking: off, " + ("as asked" if given.chunking == "off" else "files are encoded whole"))
     made = spec.Spec(
         input=source,
@@ -111,13 +111,13 @@ def _encode(body: bodies.SubmitBody, given: bodies.ParametersBody, book: presets
         overwrite=given.overwrite,
         start=given.start,
         duration=duration,
-        preset=given.preset or (spec.Preset.VERYFAST if live else spec.Preset.MEDIUM),
-        tune=given.tune or ("zerolatency" if live and not streamed and zero_latency else None),
+        preset=given.preset or (scenarios.LIVE_PRESET if live else spec.Preset.MEDIUM),
+        tune=given.tune or (scenarios.LIVE_TUNE if live and not streamed and zero_latency else None),
         profile=given.profile,
         pixel_format=given.pixel_format,
         resolution=resolution,
         fps=str(fps) if fps else None,
-        gop_seconds=given.gop_seconds or (streams.GOP_SECONDS if live else None),
+        gop_seconds=given.gop_seconds or (scenarios.LIVE_GOP_SECONDS if live else None),
         hwaccel=given.hwaccel,
         deinterlace=given.deinterlace,
         hdr=given.hdr,

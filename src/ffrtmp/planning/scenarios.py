@@ -10,14 +10,19 @@ from fractions import Fraction
 
 import msgspec
 
-from ffrtmp.domain import errors
-from ffrtmp.domain.spec import Codec
+from ffrtmp.domain import codecs, errors
+from ffrtmp.domain.spec import Codec, Preset
 from ffrtmp.domain.units import Resolution
 
 _PATTERN = re.compile(r"(live-)?(?:(\d{3,4})p|(4k))(\d{2,3})?(?:-(\w+))?", re.IGNORECASE)
 _HEIGHTS = (144, 240, 360, 480, 540, 576, 720, 1080, 1440, 2160)
 _RATES = (24, 25, 30, 48, 50, 60, 120)
 _CODECS = {**{codec.value: codec for codec in Codec}, "hevc": Codec.H265}
+
+#: what `live-` says, and a stream to a server: a viewer who joins waits for a key frame
+LIVE_PRESET, LIVE_GOP_SECONDS = Preset.VERYFAST, 2.0
+#: no pictures are held back for it
+LIVE_TUNE = "zerolatency"
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +64,27 @@ def parse(name: str, presets: tuple[str, ...] = ()) -> Scenario:
 def matches(name: str) -> bool:
     """Whether the name says all by itself."""
     return _understood(name) is not None
+
+
+def text(name: str) -> str | None:
+    """The file of a preset that says the same as this scenario; None: the name is none."""
+    found = _understood(name)
+    if found is None:
+        return None
+    of = f"{found.resolution.height}p" + (f" at {found.fps} frames a second" if found.fps else "")
+    lines = [
+        f'description = "{of}, {found.codec}{", for a live stream" if found.live else ""}: what the name of the scenario says."',
+        "",
+        "[parameters]",
+        f'codec = "{found.codec}"',
+        f'resolution = "{found.resolution.height}p"',
+    ]
+    if found.fps:
+        lines.append(f"fps = {found.fps}")
+    if found.live:
+        lines += [f'preset = "{LIVE_PRESET}"', f"gop_seconds = {LIVE_GOP_SECONDS:g}"]
+        lines += [f'tune = "{LIVE_TUNE}"'] if LIVE_TUNE in codecs.RULES[found.codec].tunes else []
+    return "\n".join(lines) + "\n"
 
 
 def _understood(name: str) -> Scenario | None:

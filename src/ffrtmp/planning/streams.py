@@ -5,8 +5,6 @@ from ffrtmp.planning import scenarios
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
 
-#: what services ask for: a viewer who joins waits for a key frame
-GOP_SECONDS = 2.0
 #: height → bits per second at up to 30 frames, as streaming services recommend for H.264; half as much again for more frames
 _BITRATES = ((240, 400_000), (360, 800_000), (480, 1_500_000), (720, 3_000_000), (1080, 4_500_000), (1440, 9_000_000))
 _MOST_BITRATE = 16_000_000
@@ -61,9 +59,11 @@ def formats(
     decisions = ["codec: h264, which every RTMP server takes"] if codec is None else []
     decisions.append("container: flv, as RTMP carries it; it is streamed in real time, and no file is made")
     if given.preset is None:
-        decisions.append("preset: veryfast, because a stream must keep up with the clock")
+        decisions.append(f"preset: {scenarios.LIVE_PRESET}, because a stream must keep up with the clock")
     if given.gop_seconds is None:
-        decisions.append(f"gop_seconds: {GOP_SECONDS:g}, because a viewer who joins waits for a key frame")
+        decisions.append(
+            f"gop_seconds: {scenarios.LIVE_GOP_SECONDS:g}, because a viewer who joins waits for a key frame"
+        )
     return spec.Codec.H264, spec.Container.FLV, decisions
 
 

@@ -188,7 +188,7 @@ class SpecView(_View, frozen=True):
 class PresetView(_View, frozen=True):
     name: str
     description: str
-    source: str  #: shipped, operator
+    source: str  #: shipped, operator, or scenario: what such a name says
     parameters: dict[str, Any]
     text: str  #: the file, in TOML
 

@@ -37,6 +37,20 @@ async def test_presets_are_listed_and_shown(with_own: Running) -> None:
     }
 
 
+async def test_a_scenario_is_shown_as_a_preset(master: Running) -> None:
+    found = await master.send("GET", "/presets/live-720p30-h264")
+    assert (found["name"], found["source"]) == ("live-720p30-h264", "scenario")
+    assert found["parameters"] == {
+        "codec": "h264",
+        "resolution": "720p",
+        "fps": 30,
+        "preset": "veryfast",
+        "gop_seconds": 2,
+        "tune": "zerolatency",
+    }
+    assert found["text"].startswith('description = "720p at 30 frames a second, h264, for a live stream')
+
+
 async def test_an_unknown_preset_offers_the_nearest(master: Running) -> None:
     problem = await master.send("GET", "/presets/web-1080-h264", expect=404)
     assert "the nearest are web-1080p-h264" in problem["detail"]

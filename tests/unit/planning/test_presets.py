@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ffrtmp.domain import errors, spec, units
-from ffrtmp.planning import library, presets, resolve
+from ffrtmp.planning import library, presets, resolve, scenarios
 from ffrtmp.protocol import bodies
 
 OWN = """
@@ -32,6 +33,23 @@ def _book(folder: Path, **files: str) -> presets.Book:
 def _resolve(book: presets.Book, scenario: str, **parameters: object) -> spec.Spec:
     body = json.dumps({"scenario": scenario, "parameters": parameters}).encode()
     return resolve.resolve(bodies.parse(bodies.SubmitBody, body), book)
+
+
+@pytest.mark.parametrize("name", ["720p30-h264", "1080p-h265", "4K60-AV1", "live-4k", "live-360p25-vp9", "240p"])
+def test_every_scenario_is_a_preset(tmp_path: Path, name: str) -> None:
+    text = scenarios.text(name)
+    assert text is not None
+    same = _book(tmp_path, same=text)
+    made, expected = _resolve(same, "same", input="in.mp4"), _resolve(presets.NONE, name, input="in.mp4")
+    # an agent of the reference knows scenarios by their names
+    requires = msgspec.structs.replace(made.requires, beyond_reference=False)
+    assert msgspec.structs.replace(made, decisions=[], requires=requires) == msgspec.structs.replace(
+        expected, decisions=[]
+    )
+
+
+def test_what_is_no_scenario_has_no_text() -> None:
+    assert scenarios.text("web-1080p-h264") is None
 
 
 def _refused(folder: Path, text: str, name: str = "ours") -> str:
