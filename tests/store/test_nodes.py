@@ -125,6 +125,22 @@ async def test_a_name_belongs_to_one_live_agent(world: World) -> None:
     assert await first.lease() == []
 
 
+async def test_a_registration_that_comes_late_takes_nothing_from_a_later_start(world: World) -> None:
+    """A copy of what the agent sent before its restart, or what was on its way then. It took what the present process has."""
+    made = await world.submit()
+    await world.agent("n", origin="one", began_us=10, incarnation="first")
+    second = await world.agent("n", origin="one", began_us=20, incarnation="second")
+    grant = await second.take()
+    for late in ({"began_us": 10, "incarnation": "first"}, {"began_us": 19, "incarnation": "between"}):
+        refusal = await conflict(world.store.register(factories.a_node("n", origin="one", **late)))
+        assert (refusal.code, refusal.state) == ("superseded", "20")
+    assert (await world.store.get_node("n")).incarnation == "second"
+    assert (await world.store.get_job(made.id)).state == "assigned"
+    await second.complete(grant.attempt_id)
+    again = await world.store.register(factories.a_node("n", origin="one", began_us=20, incarnation="third"))
+    assert again.restored == []
+
+
 async def test_a_restart_of_the_same_agent_gets_its_name_at_once(world: World) -> None:
     made = await world.submit()
     first = await world.agent("n", origin="one")

@@ -146,6 +146,8 @@ def trouble(call: str, error: errors.FfrtmpError) -> m.Trouble:
             return m.Trouble.CONFLICT
         if error.code == "name_taken":
             return m.Trouble.TAKEN
+        if error.code == "superseded":
+            return m.Trouble.AWAY  # what is sent next began later
         return (
             m.Trouble.STALE
             if isinstance(error, errors.NotFound) or error.code == "stale_incarnation"

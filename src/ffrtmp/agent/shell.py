@@ -15,6 +15,7 @@ from ffrtmp.agent.moves import Config
 from ffrtmp.agent.session import Session
 from ffrtmp.agent.task import Task
 from ffrtmp.client.client import Client
+from ffrtmp.domain import errors
 from ffrtmp.domain.job import Grant
 from ffrtmp.protocol import agent
 from ffrtmp.telemetry import logs, metrics
@@ -46,6 +47,7 @@ class Shell(Executor[Task]):
         self._registry = registry
         self._on_registered = on_registered
         self._node_id = ""
+        self._began = ("", 0)  #: the incarnation that registers, and when it began, in µs since the machine started
         self._session = Session(config, rng)
         self._granted_at: dict[str, float] = {}
         self._lost: set[str] = set()
@@ -125,7 +127,16 @@ class Shell(Executor[Task]):
     # calls
 
     async def send_register(self, incarnation: str) -> agent.Registered:
-        reply = await self._client.register(msgspec.structs.replace(self._register_as, incarnation=incarnation))
+        if self._began[0] != incarnation:
+            self._began = incarnation, int(clock() * 1e6)  # an origin is of one boot: this only goes forward
+        asked = msgspec.structs.replace(self._register_as, incarnation=incarnation, began_us=self._began[1])
+        try:
+            reply = await self._client.register(asked)
+        except errors.Conflict as error:
+            if error.code == "superseded" and (error.state or "").isdecimal():
+                # this machine was set back to an earlier state of itself
+                self._began = incarnation, int(error.state or "0") + 1
+            raise
         self._node_id = reply.id
         self._on_registered(reply)
         return reply

@@ -40,7 +40,8 @@ class Register(_Message, frozen=True):
     """`POST /nodes/register`. A reference agent sends no name, no incarnation, no origin, and an address.
 
     `origin`: a random id that is the same at each start of one agent and no other's. 409 `name_taken` while another origin has
-    the name.
+    the name. `began_us`: when the incarnation began, in microseconds of a clock that only goes forward while the origin stays. 409
+    `superseded`, with when the later one began as the problem's `state`, when a later incarnation has registered: this came late.
     """
 
     name: Name = ""
@@ -56,6 +57,7 @@ class Register(_Message, frozen=True):
     capabilities: Capabilities | None = None
     incarnation: str = ""
     origin: Name = ""
+    began_us: Annotated[int, _shown(minimum=0, maximum=2**53 - 1)] = 0
     slots: Annotated[int, _shown(minimum=1, maximum=MOST_SLOTS)] = 1
     heartbeat_interval_seconds: Annotated[float, _shown(minimum=1, maximum=3600)] = 30.0
     version: str = ""

@@ -54,6 +54,7 @@ class NewNode(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     incarnation: str
     origin: str = ""  #: the same at each start of one agent, and no other's; "": it does not say
+    began_us: int = 0  #: when the incarnation began, by a clock that is its origin's; 0: it does not say
     heard_from: str = ""  #: the network address that it registers from
     version: str
     ttl_us: int  #: lease time of this node's attempts
@@ -299,7 +300,8 @@ class Store(Protocol):
     # nodes
     async def register(self, new: NewNode) -> RegisteredNode:
         """Conflict(code="name_taken") while an agent of another origin has the name: until it is silent for as long as makes a node
-        offline or says that it stops, and has no lease that lives. One of the same origin gets it at once."""
+        offline or says that it stops, and has no lease that lives. One of the same origin gets it at once; but
+        Conflict(code="superseded"), with when the later one began as its state, if a later incarnation of it has registered."""
 
     async def nodes(self) -> list[node.Node]: ...
     async def get_node(self, ref: str) -> node.Node:

@@ -80,6 +80,8 @@ def _new_node(call: Call, asked: agent.Register) -> tuple[interface.NewNode, str
         faults.append(errors.Fault("cpu_threads", f"{asked.cpu_threads} is out of range; 1 to 65536"))
     if not 0 <= asked.ram_total_bytes < 2**53:
         faults.append(errors.Fault("ram_total_bytes", f"{asked.ram_total_bytes} is out of range; 0 to 2^53"))
+    if not 0 <= asked.began_us < 2**53:
+        faults.append(errors.Fault("began_us", f"{asked.began_us} is out of range; 0 to 2^53"))
     if not 1 <= asked.heartbeat_interval_seconds <= 3600:
         faults.append(errors.Fault("heartbeat_interval_seconds", "is out of range; 1 to 3600"))
     if not reference and not asked.incarnation:
@@ -103,6 +105,7 @@ def _new_node(call: Call, asked: agent.Register) -> tuple[interface.NewNode, str
         slots=asked.slots,
         incarnation=asked.incarnation,
         origin=asked.origin,
+        began_us=asked.began_us,
         heard_from=call.client_address,
         version=asked.version,
         ttl_us=int(ttl * 1e6),

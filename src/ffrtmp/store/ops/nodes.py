@@ -34,6 +34,7 @@ class _NodeRow(msgspec.Struct, gc=False):
     slots: int
     incarnation: str
     origin: str
+    began_us: int
     heard_from: str
     version: str
     ttl_us: int
@@ -46,6 +47,7 @@ class _Holder(msgspec.Struct, gc=False):
 
     id: str
     origin: str
+    began_us: int
     address: str
     heard_from: str
     heartbeat_interval_us: int
@@ -96,11 +98,17 @@ async def register(unit: Unit, batch: Sequence[calls.Register]) -> list[interfac
         new = known.id in fresh
         fresh.discard(known.id)
         holder = holders.get(known.id)
-        if holder is not None and (refusal := _taken(unit, known, holder, call.new)):
+        if holder is not None and (refusal := _taken(unit, known, holder, call.new) or _late(known, holder, call.new)):
             answers.append(refusal)
             continue
         holders[known.id] = _Holder(
-            known.id, call.new.origin, call.new.address, call.new.heard_from, call.new.heartbeat_interval_us, 0
+            known.id,
+            call.new.origin,
+            call.new.began_us,
+            call.new.address,
+            call.new.heard_from,
+            call.new.heartbeat_interval_us,
+            0,
         )
         taken: list[interface.AttemptResult] = []
         if known.incarnation != call.new.incarnation:
@@ -150,6 +158,16 @@ def _taken(unit: Unit, known: rows.Node, holder: _Holder, new: interface.NewNode
     )
 
 
+def _late(known: rows.Node, holder: _Holder, new: interface.NewNode) -> errors.Conflict | None:
+    """Why this is no restart: it was sent before the agent started anew, or is a copy of what was, and only came later. What the
+    present process has would be given to others while it runs."""
+    if not new.origin or new.origin != holder.origin or new.began_us >= holder.began_us:
+        return None
+    return errors.Conflict(
+        f"The agent of {known.name} has registered anew since.", state=str(holder.began_us), code="superseded"
+    )
+
+
 def _take_back(unit: Unit, known: rows.Node) -> list[interface.AttemptResult]:
     """The agent restarted: what its predecessor had is free at once."""
     failure = Failure(code=Code.NODE_LOST, message=f"The agent on {known.name} restarted while it had the task.")
@@ -173,6 +191,7 @@ def _row(new: interface.NewNode, node_id: str, at: int) -> _NodeRow:
         new.slots,
         new.incarnation,
         new.origin,
+        new.began_us,
         new.heard_from,
         new.version,
         new.ttl_us,

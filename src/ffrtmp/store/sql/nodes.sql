@@ -6,7 +6,7 @@ FROM nodes WHERE id {{in ids text}} AND removed_at IS NULL ORDER BY id {{lock}};
 SELECT id, name FROM nodes WHERE (id {{in ids text}} OR name {{in ids text}}) AND removed_at IS NULL;
 
 -- name: node_holders
-SELECT n.id, n.origin, n.address, n.heard_from, n.heartbeat_interval_us,
+SELECT n.id, n.origin, n.began_us, n.address, n.heard_from, n.heartbeat_interval_us,
        (SELECT count(*) FROM leases l WHERE l.node_id = n.id AND l.expires_at >= :now)
 FROM nodes n WHERE n.id {{in ids text}} ORDER BY n.id;
 
@@ -17,15 +17,17 @@ ORDER BY id = :ref DESC, removed_at IS NULL DESC, removed_at DESC LIMIT 1;
 
 -- name: node_insert
 INSERT INTO nodes (id, name, address, type, cpu_threads, cpu_model, has_gpu, gpu_type, ram_total_bytes, labels, capabilities,
-                   slots, incarnation, origin, heard_from, version, ttl_us, heartbeat_interval_us, registered_at, last_heartbeat)
+                   slots, incarnation, origin, began_us, heard_from, version, ttl_us, heartbeat_interval_us, registered_at,
+                   last_heartbeat)
 VALUES (:id, :name, :address, :type, :cpu_threads, :cpu_model, :has_gpu, :gpu_type, :ram_total_bytes, :labels_text,
-        :capabilities_text, :slots, :incarnation, :origin, :heard_from, :version, :ttl_us, :heartbeat_interval_us, :at, :at);
+        :capabilities_text, :slots, :incarnation, :origin, :began_us, :heard_from, :version, :ttl_us, :heartbeat_interval_us, :at,
+        :at);
 
 -- name: node_replace
 UPDATE nodes SET address = :address, type = :type, cpu_threads = :cpu_threads, cpu_model = :cpu_model, has_gpu = :has_gpu,
                  gpu_type = :gpu_type, ram_total_bytes = :ram_total_bytes, labels = :labels_text,
                  capabilities = :capabilities_text, slots = :slots, incarnation = :incarnation, origin = :origin,
-                 heard_from = :heard_from, version = :version,
+                 began_us = :began_us, heard_from = :heard_from, version = :version,
                  ttl_us = :ttl_us, heartbeat_interval_us = :heartbeat_interval_us, stopping = 0, lost = 0, last_heartbeat = :at
 WHERE id = :id AND removed_at IS NULL;
 

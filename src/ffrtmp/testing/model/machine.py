@@ -51,11 +51,12 @@ class Machine(People):
         ttl=st.sampled_from([10, 60]),
         slots=st.sampled_from([1, 4]),
         origin=st.sampled_from(["", "here", "here", "there"]),
+        began_us=st.sampled_from([1, 2, 2]),
     )
-    def register(self, name: str, anew: bool, ttl: int, slots: int, origin: str) -> None:
-        self._register(name, anew=anew, ttl=ttl, slots=slots, origin=origin)
+    def register(self, name: str, anew: bool, ttl: int, slots: int, origin: str, began_us: int) -> None:
+        self._register(name, anew=anew, ttl=ttl, slots=slots, origin=origin, began_us=began_us)
 
-    def _register(self, name: str, *, anew: bool, ttl: int, slots: int, origin: str) -> None:
+    def _register(self, name: str, *, anew: bool, ttl: int, slots: int, origin: str, began_us: int = 1) -> None:
         known = [node for node in self.model.nodes.values() if node.name == name and not node.removed]
         incarnation = known[0].incarnation if known and not anew else self._id("incarnation")
         incarnation = "" if name == REFERENCE else incarnation
@@ -64,6 +65,7 @@ class Machine(People):
             id=self._id("node"),
             incarnation=incarnation,
             origin=origin,
+            began_us=began_us,
             ttl_us=ttl * 1_000_000,
             slots=slots,
             heartbeat_interval_us=30_000_000,

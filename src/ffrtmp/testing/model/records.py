@@ -103,6 +103,7 @@ class Node(msgspec.Struct, kw_only=True):
     name: str
     incarnation: str
     origin: str
+    began_us: int
     slots: int
     ttl_us: int
     heartbeat_interval_us: int

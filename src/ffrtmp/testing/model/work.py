@@ -46,7 +46,9 @@ class Model(Queue):
             known, created = self._new_node(new), True
         if known.origin not in ("", new.origin) and not self._free(known):
             raise errors.Conflict(code="name_taken")
-        known.origin = new.origin
+        if new.origin and new.origin == known.origin and new.began_us < known.began_us:
+            raise errors.Conflict(code="superseded")
+        known.origin, known.began_us = new.origin, new.began_us
         taken = self.held_by(known.id) if known.incarnation != new.incarnation else []
         for of in sorted({attempt.task.of.seq: attempt.task.of for attempt in taken}.items()):
             for attempt in of[1].live:
@@ -69,6 +71,7 @@ class Model(Queue):
             name=new.name,
             incarnation=new.incarnation,
             origin=new.origin,
+            began_us=new.began_us,
             slots=new.slots,
             ttl_us=new.ttl_us,
             heartbeat_interval_us=new.heartbeat_interval_us,

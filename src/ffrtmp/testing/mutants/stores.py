@@ -218,6 +218,11 @@ LEASES = {
         Simulated("fenced", faults=("same_name",)),
         replace(nodes, "_taken", lambda _: lambda *_: None),
     ),
+    "late-start-taken": Mutant(
+        "a registration that comes after that of a later start takes the node from it",
+        Tested(f"{_STORE}/test_nodes.py::test_a_registration_that_comes_late_takes_nothing_from_a_later_start[sqlite]"),
+        replace(nodes, "_late", lambda _: lambda *_: None),
+    ),
     "node-only-fence": Mutant(
         "an agent's process that was replaced is given work as the node that it was",
         Tested(f"{_STORE}/test_lease.py::test_the_agent_before_a_restart_gets_nothing[sqlite]"),

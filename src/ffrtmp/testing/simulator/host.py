@@ -44,6 +44,7 @@ class Host(Executor[SimTask]):
         #: its clock runs differently and started elsewhere: only durations may be compared
         self._rate = scene.rng.uniform(0.98, 1.02) if drift else 1.0
         self._offset = scene.rng.uniform(0.0, 1e6)
+        self._began = ("", 0)
 
     # life
 
@@ -162,10 +163,13 @@ class Host(Executor[SimTask]):
         return self._network.call(self.name, answer, timeout=timeout)
 
     async def send_register(self, incarnation: str) -> agent.Registered:
+        if self._began[0] != incarnation:
+            self._began = incarnation, int(self.clock() * 1e6)
         asked = agent.Register(
             name=self.node,
             incarnation=incarnation,
             origin=self.name,
+            began_us=self._began[1],
             slots=self.scene.plan.slots,
             capabilities=node.Capabilities(engines={"ffmpeg": "9"}, encoders=_ENCODERS, media_roots=["/media"]),
             heartbeat_interval_seconds=10.0,
