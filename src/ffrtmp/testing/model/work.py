@@ -47,7 +47,7 @@ class Model(Queue):
         if known.origin not in ("", new.origin) and not self._free(known):
             raise errors.Conflict(code="name_taken")
         if new.origin and new.origin == known.origin and new.began_us < known.began_us:
-            raise errors.Conflict(code="superseded")
+            raise errors.Conflict(code="superseded", state=str(known.began_us))
         known.origin, known.began_us = new.origin, new.began_us
         taken = self.held_by(known.id) if known.incarnation != new.incarnation else []
         for of in sorted({attempt.task.of.seq: attempt.task.of for attempt in taken}.items()):
