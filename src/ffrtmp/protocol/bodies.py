@@ -178,6 +178,10 @@ def _audio(value: object) -> object:
     return {"codec": value} if isinstance(value, str) else value
 
 
+def _verify(value: object) -> object:
+    return {"level": value} if isinstance(value, str) else value
+
+
 _MOST_RUNGS = 12
 
 
@@ -256,7 +260,7 @@ class ParametersBody(Body):
     deinterlace: Annotated[spec.Deinterlace, BeforeValidator(_lower)] = spec.Deinterlace.AUTO
     hdr: Annotated[spec.Hdr, BeforeValidator(_lower)] = spec.Hdr.AUTO
     measure: MeasureBody | None = None
-    audio: Annotated[AudioBody, BeforeValidator(_audio)] | None = None
+    audio: Annotated[AudioBody, BeforeValidator(_audio, json_schema_input_type=AudioBody | str)] | None = None
     subtitles: SubtitleTracks = Field(default_factory=spec.Tracks)
     metadata: Annotated[Literal["keep", "strip"], BeforeValidator(_lower)] = "keep"
     thumbnails: Annotated[
@@ -270,7 +274,7 @@ class ParametersBody(Body):
     segment_seconds: Annotated[float, Field(ge=1, le=30)] | None = None
     segments: Annotated[spec.Segments, BeforeValidator(_lower)] = spec.Segments.AUTO
     chunking: Annotated[str, BeforeValidator(_lower)] = "auto"
-    verify: VerifyBody = VerifyBody()
+    verify: Annotated[VerifyBody, BeforeValidator(_verify, json_schema_input_type=VerifyBody | str)] = VerifyBody()
     resource_limits: LimitsBody = LimitsBody()
     requires: RequiresBody = RequiresBody()
     deadline: Any = None

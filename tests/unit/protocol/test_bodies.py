@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ffrtmp.domain import errors
+from ffrtmp.domain import errors, spec
 from ffrtmp.protocol import bodies
 
 
@@ -91,3 +91,13 @@ def test_the_references_submission_is_understood() -> None:
         b' "parameters": {"duration": 120, "bitrate": "2M", "engine": "ffmpeg"}}',
     )
     assert body.parameters.bitrate == 2_000_000
+
+
+def test_what_is_said_in_one_word() -> None:
+    body = bodies.parse(bodies.ParametersBody, b'{"verify": "Full", "audio": "opus"}')
+    assert body.verify.level is spec.VerifyLevel.FULL
+    assert body.audio is not None
+    assert body.audio.codec is spec.AudioCodec.OPUS
+    shapes = bodies.ParametersBody.model_json_schema()["properties"]
+    for field in ("verify", "audio"):
+        assert {"type": "string"} in shapes[field]["anyOf"]
