@@ -4,7 +4,6 @@ import io
 import os
 import re
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import av
@@ -59,14 +58,6 @@ SOURCES = {
         "ac3",
     ),
 }
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    await made.inspector.close()
-    made.work.close()
 
 
 def source(bench: Bench, name: str) -> Input:

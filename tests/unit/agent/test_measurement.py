@@ -1,7 +1,7 @@
 """Whole attempts that measure, and verification at its higher levels: real ffmpeg, the real inspector."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,14 +18,6 @@ from ffrtmp.domain.job import OutputFile, Result, TaskKind
 from ffrtmp.process import run
 
 Make = Callable[..., "object"]
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    await made.inspector.close()
-    made.work.close()
 
 
 async def make(bench: Bench, name: str, *arguments: str) -> Path:

@@ -1,47 +1,14 @@
 """The verdict, from two inspections that are data."""
 
 import pytest
+from tests.unit.media.command_lines import SOUND, SOURCE, VIDEO, changed, spec
 
-from ffrtmp.domain.spec import Audio, AudioCodec, Codec, Container, Input, InputKind, Rate, RateMode, Spec
+from ffrtmp.domain.spec import Audio, AudioCodec, Codec, Input, InputKind
 from ffrtmp.domain.units import Resolution
 from ffrtmp.media import verify
-from ffrtmp.media.inspection import AudioStream, Colour, Inspection, VideoStream, Window
-
-VIDEO = VideoStream(
-    index=0,
-    codec="h264",
-    width=1280,
-    height=720,
-    pixel_format="yuv420p",
-    time_base="1/12800",
-    frames=132,
-    first_pts=0.0,
-    last_pts=5.24,
-    last_duration=0.04,
-    rate="25",
-    constant_rate=True,
-)
-SOUND = AudioStream(index=1, codec="aac", sample_rate=48000, channels=2, packets=249, first_pts=0.0, end_pts=5.312)
-SOURCE = Inspection(
-    container="mov,mp4,m4a,3gp,3g2,mj2", size_bytes=1055736, duration_seconds=5.312, video=[VIDEO], audio=[SOUND]
-)
-
-
-def changed(base, **changes):
-    return type(base)(**{**{name: getattr(base, name) for name in base.__struct_fields__}, **changes})
-
+from ffrtmp.media.inspection import Colour, Inspection, Window
 
 MADE = changed(SOURCE, decoded=True, seconds=0.2)
-
-
-def spec(**parts) -> Spec:
-    made = {
-        "input": Input(kind=InputKind.FILE, path="in.mp4"),
-        "codec": Codec.H264,
-        "container": Container.MP4,
-        "rate": Rate(mode=RateMode.CRF, crf=23.0),
-    }
-    return Spec(**{**made, **parts})
 
 
 def verdict(found: Inspection, source: Inspection | None = SOURCE, **parts):
