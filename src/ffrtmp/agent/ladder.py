@@ -192,7 +192,7 @@ class _Making:
 
     async def _read(self, shown: renditions.Shown) -> dict[str, object]:
         """What a file of subtitles holds. Raises TaskError(output_invalid)."""
-        text = await in_thread((self._folder / f"{shown.name}.vtt").read_text)
+        text = await in_thread((self._folder / f"{shown.name}.vtt").read_text, "utf-8", "replace")
         tolerance = verify.TEXTS_TOLERANCE if subtitles.plan(self._spec, self._source).cut else 0
         if problem := shown.problem(text, tolerance):
             raise TaskError(Code.OUTPUT_INVALID, f"The output is not what was asked: {problem}")

@@ -17,6 +17,8 @@ HIDDEN = "***"
 GIVE_UP_SECONDS = 60.0
 _NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
 _APPLICATION = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]{1,256}")
+#: characters; what is shorter is a word that messages may have by chance
+_SECRET = 8
 _KEY = re.compile(r"[\x21-\x7e]{1,1024}")
 
 
@@ -48,6 +50,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def hidden(self) -> "Target":
         return msgspec.structs.replace(self, key=HIDDEN)
+
+    def without_key(self, text: str) -> str:
+        """What a server says, which may repeat the key, or a part of it that is long enough to be a secret."""
+        parts = [one for one in re.split("[?&=]", self.key) if len(one) >= _SECRET]
+        for secret in (self.key, *sorted(parts, key=len, reverse=True)):
+            text = text.replace(secret, HIDDEN)
+        return text
 
     def __str__(self) -> str:
         return f"{self.server}/{HIDDEN}"

@@ -1,6 +1,5 @@
 """Reads the boxes of fragmented mp4 files that we made (ISO/IEC 14496-12): where each fragment lies, and what a track is."""
 
-import itertools
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,12 +36,16 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     channels: int = 0
     sample_rate: int = 0
     samples: int = 0
-    last_seconds: float = 0.0  #: when the last sample is shown
     transfer: int = codec_names.UNKNOWN  #: of its colour, a code point of ITU-T H.273
 
     @property
     def seconds(self) -> float:
         return sum(one.duration for one in self.fragments) / self.timescale
+
+    @property
+    def end_seconds(self) -> float:
+        """When the last fragment ends; its first may begin later than at 0."""
+        return (self.fragments[-1].start + self.fragments[-1].duration) / self.timescale
 
     @property
     def longest_seconds(self) -> float:
@@ -53,7 +56,7 @@ def read(path: Path) -> Track:
     """Raises ValueError when it is not a file with one track in fragments."""
     fragments: list[Fragment] = []
     header: _Header | None = None
-    samples, last = 0, 0
+    samples = 0
     with path.open("rb") as file:
         pending: tuple[int, _Run] | None = None
         for kind, offset, size in _boxes(file, 0, path.stat().st_size):
@@ -65,7 +68,7 @@ def read(path: Path) -> Track:
                 pending = offset, _Run(_body(file, offset, size), header.default_duration, header.default_size)
             elif kind == b"mdat" and pending is not None:
                 begin, run = pending
-                samples, last = samples + run.count, max(last, run.last)
+                samples += run.count
                 fragments.append(
                     Fragment(
                         offset=begin,
@@ -87,7 +90,6 @@ def read(path: Path) -> Track:
         channels=header.channels,
         sample_rate=header.sample_rate,
         samples=samples,
-        last_seconds=last / header.timescale,
         transfer=header.transfer,
     )
 
@@ -175,10 +177,4 @@ class _Run:
         ]
         durations = [row[fields.index(0x100)] for row in rows] if 0x100 in fields else [duration] * self.count
         self.duration = sum(durations)
-        later = [0] * self.count
-        if 0x800 in fields:  # signed in version 1, which we write: times before a picture's decoding
-            place = fields.index(0x800)
-            later = [row[place] - (row[place] >> 31 << 32) for row in rows]
-        decoded = itertools.accumulate(durations[:-1], initial=self.start)
-        self.last = max(at + more for at, more in zip(decoded, later, strict=True))
         self.first_size = rows[0][fields.index(0x200)] if 0x200 in fields else size

@@ -5,6 +5,7 @@ segment, and playlists need nothing but the places of the fragments. Keyframes a
 clock, so that they agree for variable frame rates too; nothing else makes one.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,6 +61,8 @@ SAMPLED_SECONDS, SAMPLE_SECONDS = 20.0, 2.0
 _SAMPLES_AT = (0.15, 0.5, 0.85)
 #: thumbnails on one sheet
 COLUMNS, ROWS = 10, 10
+#: of an interval: what is left at the end and is shorter belongs to the last of them
+_TAIL = 0.1
 
 
 def base(spec: Spec, planned: Sequence[rungs.Planned]) -> Spec:
@@ -152,7 +155,9 @@ def _keyframes(spec: Spec, job: ffmpeg.Job, encoder: codecs.Encoder) -> tuple[li
         count = max(1, round(seconds * (job.timing.rate or picture.GENERATED_RATE)))
         return [*opt("-g", count), *opt("-keyint_min", count)], ()
     arguments, params = _CLOSED.get(encoder.name, ((), ()))
-    when = f"expr:gte(t,n_forced*{number(seconds)}-{number(_EARLY_SECONDS)})"
+    # not `n_forced`: after a gap of several segments each frame would be forced until it has caught up
+    now, last = (f"floor(({one}+{number(_EARLY_SECONDS)})/{number(seconds)})" for one in ("t", "prev_forced_t"))
+    when = f"expr:isnan(prev_forced_t)+gt({now},{last})"
     return ["-force_key_frames:v", when, *opt("-g", _NEVER), *arguments], params
 
 
@@ -209,20 +214,22 @@ def thumbnails(
     spec: Spec, asked: Thumbnails, track: boxes.Track, video: VideoStream | None, *, tools: Tools, made: Path
 ) -> tuple[Command, "Sheets"]:
     """Sheets of small pictures of a rung that was made, beside it. HDR is tone-mapped: JPEG has none. `video`: the source's."""
-    count = int((track.last_seconds + _EARLY_SECONDS) / asked.interval_seconds) + 1
+    count = max(1, math.ceil(track.end_seconds / asked.interval_seconds - _TAIL))
     size = track.width, track.height
     width = min(asked.width, size[0] & ~1)
     height = max(2, 2 * round(width * size[1] / size[0] / 2))
     columns = min(COLUMNS, count)
     rows = min(ROWS, -(-count // columns))
-    chosen = f"select=gte(t\\,selected_n*{number(asked.interval_seconds)}-{number(_EARLY_SECONDS)})"
+    # what is shown at each moment; one more, so that the last sheet is there however the end is rounded
+    chosen = (f"fps=1/{number(asked.interval_seconds)}:start_time=0:round=up", "tpad=stop=1:stop_mode=clone")
     hdr = video is not None and track.transfer in codec_names.HDR
     mapped = colour.tonemapping(video, PixelFormat.YUV420P) if hdr and video is not None else ()
     drawn = (f"scale={width}:{height}:flags=bicubic", "setsar=1", *mapped, f"tile={columns}x{rows}")
-    filters = ",".join((chosen, *drawn))
+    filters = ",".join((*chosen, *drawn))
     argv = [tools.ffmpeg, *GLOBALS]
     argv += [*whitelist.ARGUMENTS, "-i", f"file:{made}", "-an", "-filter:v", filters, "-fps_mode:v", "passthrough"]
-    argv += ["-pix_fmt", "yuvj420p", "-q:v", "4", "-f", "image2", f"file:{made.parent}/thumbs-%03d.jpg"]
+    argv += [*opt("-frames:v", -(-count // (columns * rows))), "-pix_fmt", "yuvj420p", "-q:v", "4"]
+    argv += ["-f", "image2", "file:thumbs-%03d.jpg"]  # in its directory, whose own name may have a `%`
     sheets = Sheets(
         count=count,
         columns=columns,
@@ -230,7 +237,7 @@ def thumbnails(
         width=width,
         height=height,
         interval_seconds=asked.interval_seconds,
-        seconds=track.seconds,
+        seconds=track.end_seconds,
     )
     command = Command(
         name="ffmpeg thumbnails",
@@ -261,7 +268,7 @@ class Sheets(msgspec.Struct, frozen=True, kw_only=True):
             sheet, place = divmod(index, self.columns * self.rows)
             row, column = divmod(place, self.columns)
             begin = index * self.interval_seconds
-            end = min(begin + self.interval_seconds, self.seconds)
+            end = begin + self.interval_seconds if index + 1 < self.count else self.seconds
             where = f"{column * self.width},{row * self.height},{self.width},{self.height}"
             lines += [f"{_clock(begin)} --> {_clock(end)}", f"thumbs-{sheet + 1:03d}.jpg#xywh={where}", ""]
         return "\n".join(lines)

@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from ffrtmp.media import codec_names
 from ffrtmp.media.boxes import Fragment
-from ffrtmp.media.playlists import Label, Rendition, Text, quotable
+from ffrtmp.media.playlists import Label, Rendition, Text
 
 MANIFEST = "manifest.mpd"
 _CHANNELS = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
@@ -25,7 +25,7 @@ _ROLES = {
 
 def manifest(pictures: Sequence[Rendition], sounds: Sequence[Rendition], texts: Sequence[Text]) -> str:
     """For what is finished."""
-    seconds = max(one.track.seconds for one in (*pictures, *sounds))
+    seconds = max(one.track.end_seconds for one in (*pictures, *sounds))
     longest = max(one.track.longest_seconds for one in (*pictures, *sounds))
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -70,7 +70,7 @@ def _set(number: int, kind: str, label: Label, attributes: str, usual: str) -> l
     roles = [role for mark, role in _ROLES[kind].items() if mark in label.marks] or [usual]
     return [
         f'    <AdaptationSet id="{number}" contentType="{kind}" {attributes}{language}>',
-        f"      <Label>{escape(quotable(label.name))}</Label>",
+        f"      <Label>{escape(label.name)}</Label>",
         *(f'      <Role schemeIdUri="{_ROLE}" value="{role}"/>' for role in dict.fromkeys(roles)),
     ]
 

@@ -32,14 +32,14 @@ def write(
     ]
     target = max(playlists.target_seconds(one) for one in (*pictures, *heard))
     for one in (*pictures, *heard):
-        (folder / one.playlist).write_text(playlists.media(one, target))
+        (folder / one.playlist).write_text(playlists.media(one, target), encoding="utf-8")
     for one in pictures:
-        (folder / one.keyframes_playlist).write_text(playlists.keyframes(one))
-    seconds = max(one.track.seconds for one in (*pictures, *heard))
+        (folder / one.keyframes_playlist).write_text(playlists.keyframes(one), encoding="utf-8")
+    seconds = max(one.track.end_seconds for one in (*pictures, *heard))
     for text in shown:
-        (folder / text.playlist).write_text(playlists.text(text, seconds))
-    (folder / playlists.MASTER).write_text(playlists.master(pictures, heard, shown))
-    (folder / manifests.MANIFEST).write_text(manifests.manifest(pictures, heard, shown))
+        (folder / text.playlist).write_text(playlists.text(text, seconds), encoding="utf-8")
+    (folder / playlists.MASTER).write_text(playlists.master(pictures, heard, shown), encoding="utf-8")
+    (folder / manifests.MANIFEST).write_text(manifests.manifest(pictures, heard, shown), encoding="utf-8")
     return pictures
 
 

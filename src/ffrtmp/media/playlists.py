@@ -1,6 +1,7 @@
 """HLS playlists over CMAF tracks and WebVTT (RFC 8216 and its second edition). Pure: text."""
 
 import math
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -20,11 +21,13 @@ _CHARACTERISTICS = {
         "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound",
     ),
 }
+#: control characters, halves of characters, and what is none (RFC 8216bis, section 4.1; XML 1.0, section 2.2)
+_NOT_WRITTEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _VERSION = 7  # EXT-X-MAP without EXT-X-I-FRAMES-ONLY needs 6; 7 is what fragmented mp4 is used with
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
-    """What players show of a sound or of subtitles. `marks`: the input's, by libav's names."""
+    """What players show of a sound or of subtitles. `name` is `quotable`; `marks`: the input's, by libav's names."""
 
     name: str
     language: str = ""  #: BCP 47; empty: not known
@@ -185,7 +188,7 @@ def _shown(one: Rendition) -> str:
 
 
 def _alternative(kind: str, group: str, label: Label, playlist: str, more: str) -> str:
-    said = [f'#EXT-X-MEDIA:TYPE={kind},GROUP-ID="{group}",NAME="{quotable(label.name)}"']
+    said = [f'#EXT-X-MEDIA:TYPE={kind},GROUP-ID="{group}",NAME="{label.name}"']
     said += [f'LANGUAGE="{label.language}"'] if label.language else []
     said += [f"DEFAULT={'YES' if label.default else 'NO'}", "AUTOSELECT=YES"]
     marks, characteristics = _CHARACTERISTICS[kind]
@@ -194,8 +197,8 @@ def _alternative(kind: str, group: str, label: Label, playlist: str, more: str) 
 
 
 def quotable(text: str) -> str:
-    """A title as an attribute takes it: without quotes and line ends."""
-    return " ".join(text.replace('"', "'").split())
+    """A title as attributes and XML take it: without quotes, line ends, control characters and what is no character."""
+    return " ".join(_NOT_WRITTEN.sub(" ", text.replace('"', "'")).split())
 
 
 def _text(lines: Sequence[str]) -> str:

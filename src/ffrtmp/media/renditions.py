@@ -8,7 +8,7 @@ from ffrtmp.domain import languages
 from ffrtmp.domain.spec import AudioCodec, Pick, Spec, Tracks
 from ffrtmp.media import audio, rungs, subtitles
 from ffrtmp.media.inspection import AudioStream, Inspection, SubtitleStream
-from ffrtmp.media.playlists import Label
+from ffrtmp.media.playlists import Label, quotable
 
 #: file names before their numbers
 SOUND, TEXT = "audio", "subtitles"
@@ -118,7 +118,7 @@ def _label(
     if source is None:
         return Label(name=otherwise, default=default)
     language = languages.tag(source.language)
-    name = (source.title.strip() if titled else "") or language or otherwise
+    name = (quotable(source.title) if titled else "") or language or otherwise
     taken = {one.name for one in others}
     more = (f"{name} {count}" for count in range(2, len(taken) + 3))
     return Label(

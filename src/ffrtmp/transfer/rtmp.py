@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from ffrtmp.domain.streaming import HIDDEN, Scheme, Target
+from ffrtmp.domain.streaming import Scheme, Target
 from ffrtmp.transfer import amf, flv, rtmp_chunks
 from ffrtmp.transfer.rtmp_chunks import Message
 
@@ -160,7 +160,7 @@ class Connection:
 
     def _refused(self, said: dict[str, Any]) -> Refused:
         code = str(said.get("code", ""))
-        text = str(said.get("description") or code or "no reason given")[:200].replace(self._target.key, HIDDEN)
+        text = self._target.without_key(str(said.get("description") or code or "no reason given"))[:200]
         return Refused(f"it refuses {self._asked}: {text}", busy="BadName" in code or "lready publishing" in text)
 
     def _command(self, chunk_stream: int, stream: int, *values: object) -> None:

@@ -17,7 +17,7 @@ TWO = Ladder(
 )
 CMAF = "-movflags +frag_keyframe+frag_discont+delay_moov+default_base_moof+cmaf+skip_trailer -max_muxing_queue_size 4096 -f mp4"
 HEARD = "-movflags +empty_moov+delay_moov+default_base_moof+cmaf+skip_trailer -max_muxing_queue_size 4096 -f mp4"
-KEYS = "-force_key_frames:v expr:gte(t,n_forced*4-0.001) -g 99999"
+KEYS = "-force_key_frames:v expr:isnan(prev_forced_t)+gt(floor((t+0.001)/4),floor((prev_forced_t+0.001)/4)) -g 99999"
 NAMED = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"  # smaller, it would be taken for SD
 BARE = "-map_metadata -1 -map_chapters -1"
 KEEP = "-fps_mode:v passthrough -enc_time_base:v 1/25"
@@ -106,7 +106,8 @@ def test_every_command_keeps_to_the_jobs_limits():
     planned = rungs.plan(made, SOURCE)[0]
     long = msgspec.structs.replace(SOURCE, video=[msgspec.structs.replace(SOURCE.video[0], last_pts=60.0)])
     how = {"tools": Tools(ffmpeg="/ff"), "input_path": Path("/in/in.mp4"), "scratch": Path("/scratch")}
-    track = boxes.Track(codec="avc1", timescale=1, header_bytes=0, fragments=[], width=640, height=360)
+    whole = boxes.Fragment(offset=0, size=1, start=0, duration=60, first_sample_end=1)
+    track = boxes.Track(codec="avc1", timescale=1, header_bytes=0, fragments=[whole], width=640, height=360)
     sheets, _ = ladder.thumbnails(
         made, Thumbnails(), track, SOURCE.main_video, tools=Tools(ffmpeg="/ff"), made=Path("/out/360p.mp4")
     )

@@ -79,7 +79,7 @@ def test_chunk_streams_without_end_are_refused():
         list(rtmp_chunks.Parser().feed(raw))
 
 
-async def hostile(answers: list[bytes]) -> tuple[asyncio.Server, Target]:
+async def hostile(answers: list[bytes], key: str = "key") -> tuple[asyncio.Server, Target]:
     """A server that shakes hands and then says these commands, whatever it is asked."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -93,7 +93,7 @@ async def hostile(answers: list[bytes]) -> tuple[asyncio.Server, Target]:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    return server, streaming.parse(f"rtmp://127.0.0.1:{server.sockets[0].getsockname()[1]}/app/key", None, 1.0)
+    return server, streaming.parse(f"rtmp://127.0.0.1:{server.sockets[0].getsockname()[1]}/app", key, 1.0)
 
 
 GRANTED = amf.encode("_result", 1.0, None, {"code": "NetConnection.Connect.Success"})
@@ -114,6 +114,28 @@ async def test_a_server_that_answers_nonsense_speaks_no_rtmp(answers):
     server, target = await hostile(answers)
     async with server:
         with pytest.raises(rtmp.Away):
+            await rtmp.Connection.open(target, ["127.0.0.1"])
+
+
+@pytest.mark.parametrize(
+    ("key", "repeated"),
+    [
+        ("a" * 300, "a" * 300),
+        ("show?token=0123456789abcdef&expires=5", "0123456789abcdef"),
+        ("show?token=0123456789abcdef", "show?token=0123456789abcdef"),
+    ],
+    ids=["longer than what is told", "a part of it", "whole"],
+)
+async def test_a_server_that_repeats_the_key_does_not_get_it_told(key, repeated):
+    refusal = {"level": "error", "code": "NetStream.Publish.Denied", "description": f"no stream {repeated} here"}
+    answers = [
+        GRANTED,
+        amf.encode("_result", 4.0, None, 1.0),
+        amf.encode("onStatus", 0.0, None, refusal),
+    ]
+    server, target = await hostile(answers, key)
+    async with server:
+        with pytest.raises(rtmp.Refused, match=r"no stream \*\*\* here"):
             await rtmp.Connection.open(target, ["127.0.0.1"])
 
 
