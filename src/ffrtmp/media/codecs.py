@@ -104,9 +104,13 @@ def _vpx(fast: tuple[int, int, int], good: tuple[int, ...], *more: str) -> Calla
     return arguments
 
 
+#: in bits; FFmpeg's options take no more
+_LARGEST_BUFFER = (1 << 31) - 1
+
+
 def cap(max_bps: int | None) -> list[str]:
     """A buffer of two seconds of the cap: the usual choice for files that are streamed."""
-    return [] if max_bps is None else ["-maxrate", str(max_bps), "-bufsize", str(2 * max_bps)]
+    return [] if max_bps is None else ["-maxrate", str(max_bps), "-bufsize", str(min(2 * max_bps, _LARGEST_BUFFER))]
 
 
 def _rate_x26x(rate: Rate) -> list[str]:

@@ -11,8 +11,8 @@ import msgspec
 from ffrtmp.domain import errors, units
 from ffrtmp.domain.errors import Code
 from ffrtmp.domain.job import Fit, Pass
-from ffrtmp.domain.spec import Container, Rate, Spec
-from ffrtmp.media import audio, picture, subtitles, timing
+from ffrtmp.domain.spec import Codec, Container, Rate, Spec
+from ffrtmp.media import audio, picture, reach, subtitles, timing
 from ffrtmp.media.inspection import Inspection
 
 #: in two passes the encoders were up to 0.6 % above their bitrate and 2.2 % below it (12 s of film, docs/media.md), and further off
@@ -21,6 +21,10 @@ _AIM = 0.985
 #: below so many bits for each pixel encoders at their worst quality still write more (libx265 on a moving picture: 0.004)
 _LEAST_BITS_PER_PIXEL = 0.002
 _LEAST_BPS = 4_000
+#: short clips and small targets do not answer in proportion
+_MOST_ENCODES = 3
+#: a size that leaves more room is not filled: encoders refuse it, and nothing looks better for it
+_MOST_BPS, _ENOUGH_BPS = {Codec.AV1: reach.AV1_MOST_BPS}, 1_000_000_000
 #: headers and the like. This and what follows: files of 5 and 20 s, their size less the size of their packets
 _FIXED_BYTES = 1500
 #: bytes that each frame and each packet of sound costs: mp4's tables (stts, ctts, stsz, stco), Matroska's block headers and cues,
@@ -58,7 +62,7 @@ def plan(spec: Spec, source: Inspection | None) -> Fit:
             f"the container take about {beside}, and the picture needs at least {least} b/s; {able} bytes "
             f"({units.human_bytes(able)}) could, at its worst quality",
         )
-    bitrate = min(bitrate, spec.rate.max_bitrate_bps or bitrate)
+    bitrate = min(bitrate, spec.rate.max_bitrate_bps or bitrate, _MOST_BPS.get(spec.codec, _ENOUGH_BPS))
     return Fit(
         target_bytes=target,
         beside_bytes=beside,
@@ -79,20 +83,30 @@ def judged(fit: Fit, size: int) -> Fit:
 
 
 def corrected(fit: Fit) -> Fit:
-    """With one more encode, whose bitrate follows from what the last one made. Raises TaskError(rate_unreachable) when the
-    last one was it, or when nothing would be left for the picture."""
+    """With one more encode, whose bitrate follows from what was made: after the first in proportion, then on the line through
+    the last two. Raises TaskError(rate_unreachable) after the last, or when nothing would be left for the picture."""
     last = fit.encodes[-1]
-    beside = min(fit.beside_bytes, last.size_bytes)
-    room = fit.target_bytes * _AIM - beside
-    if len(fit.encodes) > 1 or room <= 0:
+    bitrate = _next(fit)
+    if len(fit.encodes) >= _MOST_ENCODES or bitrate < _LEAST_BPS:
         smallest = min(one.size_bytes for one in fit.encodes)
         raise errors.TaskError(
             Code.RATE_UNREACHABLE,
             f"the output has {last.size_bytes} bytes at {last.bitrate_bps} b/s, more than target_size {fit.target_bytes}; "
             f"{smallest} bytes ({units.human_bytes(smallest)}) could be had",
         )
-    bitrate = max(_LEAST_BPS, round(last.bitrate_bps * room / (last.size_bytes - beside or 1)))
     return msgspec.structs.replace(fit, encodes=[*fit.encodes, Pass(bitrate_bps=bitrate, size_bytes=0)])
+
+
+def _next(fit: Fit) -> int:
+    """Below what an encoder takes where it cannot be."""
+    last, aim = fit.encodes[-1], fit.target_bytes * _AIM
+    if len(fit.encodes) == 1:
+        beside = min(fit.beside_bytes, last.size_bytes)
+        room = aim - beside
+        return max(_LEAST_BPS, round(last.bitrate_bps * room / (last.size_bytes - beside or 1))) if room > 0 else 0
+    before = fit.encodes[-2]
+    slope = (before.size_bytes - last.size_bytes) / (before.bitrate_bps - last.bitrate_bps or 1)
+    return round(last.bitrate_bps - (last.size_bytes - aim) / slope) if slope > 0 else 0
 
 
 def _bitrate(container: Container, room: float, seconds: float) -> int:

@@ -9,6 +9,10 @@ SEGMENT_SECONDS = 4.0
 _PACKAGEABLE = frozenset({spec.Codec.H264, spec.Codec.H265, spec.Codec.VP9, spec.Codec.AV1})
 
 
+#: of libx265, and more than any use
+_LEAST_LINES = 16
+
+
 def packaged(given: bodies.ParametersBody) -> bool:
     return given.output_mode in (spec.OutputMode.HLS, spec.OutputMode.DASH)
 
@@ -91,9 +95,13 @@ def _rung(index: int, given: bodies.RungBody, codec: spec.Codec, faults: Faults)
     size = given.resolution
     if size.height % 2 or (size.width or 0) % 2:
         faults.add(f"{where}.resolution", f"{size} has an odd side, which 4:2:0 video cannot have")
+    if min(size.height, size.width or size.height) < _LEAST_LINES:
+        faults.add(f"{where}.resolution", f"{size} is smaller than {_LEAST_LINES} pixels, which not all encoders take")
     most = codecs.RULES[codec].crf_max
     if given.crf is not None and given.crf > most:
         faults.add(f"{where}.crf", f"{given.crf:g} is out of range; {codec} takes 0 to {most:g}")
+    elif given.crf is not None and codecs.RULES[codec].crf_whole and given.crf != round(given.crf):
+        faults.add(f"{where}.crf", f"{given.crf:g} is not a whole number, as {codec} takes it")
     if given.crf is not None and given.bitrate is not None:
         faults.add(f"{where}.bitrate", "cannot be combined with crf; use max_bitrate", "conflicting_fields")
     if given.max_bitrate and given.bitrate and given.max_bitrate < given.bitrate:

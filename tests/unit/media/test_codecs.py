@@ -79,3 +79,8 @@ def test_every_profile_carries_a_pixel_format_of_its_codec():
 
 def test_audio_codecs_that_are_encoded_can_be_named():
     assert {AudioCodec.AAC.value, AudioCodec.OPUS.value} <= audio.COPYABLE[Container.MP4]
+
+
+def test_a_buffer_is_no_larger_than_ffmpeg_takes() -> None:
+    """x264 ended with "Error setting option bufsize to value 3000000000"."""
+    assert codecs.cap(1_500_000_000) == ["-maxrate", "1500000000", "-bufsize", "2147483647"]

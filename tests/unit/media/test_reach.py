@@ -6,7 +6,7 @@ import pytest
 from tests.unit.media.command_lines import SOURCE, VIDEO, changed, spec
 
 from ffrtmp.domain import errors, node
-from ffrtmp.domain.spec import Codec, Container, Engine, Requires
+from ffrtmp.domain.spec import Codec, Container, Engine, Rate, RateMode, Requires
 from ffrtmp.media import choice, codecs, ffmpeg, reach, tools, verify
 from ffrtmp.media.measure import Order
 
@@ -28,6 +28,25 @@ def test_what_no_encoder_reaches_is_refused_over_the_source() -> None:
     with pytest.raises(errors.TaskError, match="not 1000: set fps") as caught:
         choice.candidates(named, _FAST, _OFFER)
     assert caught.value.failure.code is errors.Code.STREAM_UNSUITABLE
+
+
+@pytest.mark.parametrize(
+    ("rate", "size", "why"),
+    [
+        (Rate(mode=RateMode.BITRATE, bitrate_bps=100_000), (64, 48), "needs 64 pixels each way to aim at a bitrate"),
+        (Rate(mode=RateMode.TWO_PASS, target_bytes=100_000), (64, 48), "set resolution to 64x64"),
+        (Rate(mode=RateMode.CRF, crf=30.0), (64, 48), None),
+        (Rate(mode=RateMode.BITRATE, bitrate_bps=200_000_000), (640, 360), "takes at most 100 Mb/s, not 200"),
+        (Rate(mode=RateMode.CRF, crf=30.0, max_bitrate_bps=150_000_000), (640, 360), "not 150"),
+        (Rate(mode=RateMode.BITRATE, bitrate_bps=100_000_000), (640, 360), None),
+    ],
+)
+def test_what_svt_does_not_do_libaom_does(rate, size, why) -> None:
+    """SVT-AV1 of FFmpeg 9.0.2 ends with "bad parameter"."""
+    small = changed(VIDEO, width=size[0], height=size[1])
+    [one] = choice.candidates(changed(_AV1, rate=rate), small, _OFFER)
+    assert one.encoder.name == ("libsvtav1" if why is None else "libaom-av1")
+    assert why is None or why in one.why
 
 
 def test_the_rate_counts_only_where_frames_come_steadily() -> None:

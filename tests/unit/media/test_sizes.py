@@ -1,5 +1,6 @@
 """A size becomes a bitrate, and what came out becomes the next one. No ffmpeg."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +8,8 @@ from tests.unit.media.command_lines import SOUND, SOURCE, VIDEO, changed, spec
 
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import Code
-from ffrtmp.domain.spec import Audio, AudioCodec, Container, Input, InputKind, Rate, RateMode
+from ffrtmp.domain.job import Pass
+from ffrtmp.domain.spec import Audio, AudioCodec, Codec, Container, Input, InputKind, Rate, RateMode
 from ffrtmp.media import sizes
 
 SILENT = Audio(codec=AudioCodec.NONE)
@@ -81,6 +83,34 @@ def test_an_encoder_that_is_off_by_a_factor_is_brought_back(factor, target):
     second = sizes.corrected(first)
     assert len(second.encodes) == 2
     assert 0.97 * target < came_out(second.encodes[1].bitrate_bps) <= target
+    third = sizes.corrected(sizes.judged(second, target + 1))
     with pytest.raises(errors.TaskError) as raised:
-        sizes.corrected(sizes.judged(second, target + 1))
+        sizes.corrected(sizes.judged(third, target + 1))
     assert f"the output has {target + 1} bytes at " in raised.value.failure.message
+
+
+def test_an_encoder_that_does_not_answer_in_proportion_is_met_by_the_third():
+    """As 1 s by x264 came out: 104649 bytes at 704960 b/s, 100058 at 658977."""
+    fit = sizes.plan(aimed(100_000, audio=SILENT), SOURCE)
+
+    def came_out(asked_bps: int) -> int:
+        return round(104_649 - 0.0998 * (704_960 - asked_bps))
+
+    first = msgspec.structs.replace(fit, beside_bytes=10_380, encodes=[Pass(bitrate_bps=704_960, size_bytes=104_649)])
+    second = sizes.corrected(first)
+    over = came_out(second.encodes[-1].bitrate_bps)
+    assert over > 100_000
+    third = sizes.corrected(sizes.judged(second, over))
+    assert 0.98 * 100_000 < came_out(third.encodes[-1].bitrate_bps) <= 100_000
+
+
+def test_one_that_does_not_answer_at_all_is_told():
+    fit = sizes.judged(sizes.plan(aimed(100_000, audio=SILENT), SOURCE), 120_000)
+    with pytest.raises(errors.TaskError, match="120000 bytes"):
+        sizes.corrected(sizes.judged(sizes.corrected(fit), 120_000))
+
+
+@pytest.mark.parametrize(("codec", "most"), [(Codec.AV1, 100_000_000), (Codec.H264, 1_000_000_000)])
+def test_a_size_beyond_all_use_is_not_filled(codec, most):
+    [one] = sizes.plan(aimed(10**12, codec=codec, audio=SILENT), SOURCE).encodes
+    assert one.bitrate_bps == most

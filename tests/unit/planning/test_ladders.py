@@ -74,6 +74,8 @@ def test_packages_of_vp9_are_mp4() -> None:
         ({"ladder": "720x"}, "ladder.rungs.0.resolution", "invalid_value"),
         ({"ladder": [{"resolution": "720p", "crf": 60}]}, "ladder.rungs.0.crf", "invalid_value"),
         ({"ladder": [{"resolution": "721p"}]}, "ladder.rungs.0.resolution", "invalid_value"),
+        ({"ladder": "720p,8p"}, "ladder.rungs.1.resolution", "invalid_value"),
+        ({"ladder": [{"resolution": "720p", "crf": 20.5}], "codec": "vp9"}, "ladder.rungs.0.crf", "invalid_value"),
         (
             {"ladder": [{"resolution": "720p", "crf": 20, "bitrate": "1M"}]},
             "ladder.rungs.0.bitrate",
