@@ -38,6 +38,7 @@ def test_a_file_is_streamed_with_what_servers_ask_for(mode):
     [
         ({"resolution": "720p"}, 3_000_000, 3_000_000, None),
         ({"resolution": "1920x1080", "fps": 60}, 6_750_000, 6_750_000, None),
+        ({"resolution": "720x1280"}, 3_000_000, 3_000_000, None),
         ({"resolution": "2160p"}, 16_000_000, 16_000_000, None),
         ({"bitrate": "2M"}, 2_000_000, 2_000_000, None),
         ({"bitrate": "2M", "max_bitrate": "3M"}, 2_000_000, 3_000_000, None),
