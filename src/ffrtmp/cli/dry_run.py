@@ -112,7 +112,7 @@ def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
         "target",
     )
     # what the job takes follows from these; only what was asked beside them is news
-    implied = ("engine", "codec", "container", "generates_input", "local_path", "many")
+    implied = ("engine", "codec", "container", "generates_input", "local_path", "many", "beyond_reference")
     asked = {name: value for name, value in spec.get("requires", {}).items() if name not in implied}
     more = {name: value for name, value in spec.items() if name not in (*known, "requires", "decisions")}
     length = spec.get("duration")

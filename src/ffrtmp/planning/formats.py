@@ -50,7 +50,7 @@ def choose(
     if container is None:
         container = codecs.RULES[codec].container
         decisions.append(f"container: {container}, the usual one for {codec}")
-    if codec not in spec.CONTAINER_VIDEO[container]:
+    if codec not in spec.CONTAINER_VIDEO[container] and not ladders.packaged(given):  # which says it itself
         holding = [name for name, taken in spec.CONTAINER_VIDEO.items() if codec in taken]
         able, usual = ", ".join(holding), _nearest(holding, codec, given)
         stem = os.path.splitext(output or "")[0]

@@ -49,19 +49,24 @@ def _check(given: bodies.ParametersBody, codec: spec.Codec, container: spec.Cont
         mode = given.output_mode
         if codec not in _PACKAGEABLE:
             faults.add(
-                "codec", f"{codec} does not go into {mode}; nearest that works: vp9, or h264", "unsupported_combination"
+                "codec",
+                f"{codec} does not go into {mode}, which has no binding for it",
+                "unsupported_combination",
+                codec="vp9",
             )
         elif container is not spec.Container.MP4:
             faults.add(
                 "container",
                 f"{container} does not go with output_mode {mode}, whose media is fragmented mp4; leave it out",
                 "unsupported_combination",
+                container=None,
             )
         if given.gop_seconds is not None:
             faults.add(
                 "gop_seconds",
                 f"does not go with output_mode {mode}: a segment is a group of pictures; use segment_seconds",
                 "conflicting_fields",
+                gop_seconds=None,
             )
     else:
         for field, value in (
@@ -70,24 +75,32 @@ def _check(given: bodies.ParametersBody, codec: spec.Codec, container: spec.Cont
             ("segments", None if given.segments is spec.Segments.AUTO else given.segments),
         ):
             if value is not None:
-                faults.add(field, "goes with output_mode hls or dash; set one of them", "unsupported_combination")
+                message = "goes with output_mode hls or dash; set one of them, or leave it out"
+                faults.add(field, message, "unsupported_combination", **{field: None})
     if given.two_pass and many(given):
         faults.add(
             "two_pass",
-            "does not go with a ladder or a package, which decode once; nearest that works: crf with max_bitrate",
+            "does not go with a ladder or a package, which decode once; a crf with max_bitrate does",
             "unsupported_combination",
+            two_pass=None,
         )
     for target in ("target_vmaf", "target_size"):
         if many(given) and getattr(given, target) is not None:
             faults.add(
                 target,
-                "is aimed at by jobs that make one file, not by a ladder or a package; nearest that works: crf with max_bitrate",
+                "is aimed at by jobs that make one file, not by a ladder or a package; a crf with max_bitrate does there",
                 "unsupported_combination",
+                **{target: None},
             )
     if given.ladder is not None and given.resolution is not None:
-        faults.add("resolution", "does not go with ladder, whose rungs have sizes of their own", "conflicting_fields")
+        faults.add(
+            "resolution",
+            "does not go with ladder, whose rungs have sizes of their own",
+            "conflicting_fields",
+            resolution=None,
+        )
     if given.ladder is not None and given.bitrate is not None:
-        faults.add("bitrate", "does not go with ladder; give it to a rung: 720p:3M", "conflicting_fields")
+        faults.add("bitrate", "does not go with ladder; give it to a rung: 720p:3M", "conflicting_fields", bitrate=None)
 
 
 def _rung(index: int, given: bodies.RungBody, codec: spec.Codec, faults: Faults) -> spec.Rung:

@@ -2,7 +2,7 @@
 
 import posixpath
 
-from ffrtmp.domain import spec
+from ffrtmp.domain import spec, streaming
 from ffrtmp.planning import ladders, unsupported
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
@@ -11,6 +11,9 @@ _GENERATE = frozenset({"generate", "generate://"})
 
 
 def _local(location: str, field: str, faults: Faults, *, folder: bool = False) -> str | None:
+    if field == "output" and streaming.is_target(location):
+        faults.add(field, "is a server that is streamed to; give it as rtmp_url instead", "unsupported_combination")
+        return None
     if scheme := unsupported.scheme(location):
         faults.add(field, f"{scheme}:// is not supported yet; give a path on the node", unsupported.CODE)
         return None
@@ -23,6 +26,9 @@ def _local(location: str, field: str, faults: Faults, *, folder: bool = False) -
         faults.add(field, f"{location!r} begins with `-` like an option; write ./{path}", "forbidden_path")
     elif path.endswith("/") or not posixpath.basename(path):
         faults.add(field, f"{location!r} names a directory; give a file")
+    elif folder and not location.endswith("/") and posixpath.splitext(path)[1].lower() in spec.EXTENSIONS:
+        stem = posixpath.splitext(path)[0]
+        faults.add(field, f"{location!r} is a file's name, and several files come out; give a directory", output=stem)
     else:
         return path
     return None

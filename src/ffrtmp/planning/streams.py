@@ -23,7 +23,8 @@ def target(given: bodies.ParametersBody, faults: Faults) -> streaming.Target | N
                 faults.add(field, "goes with rtmp_url; give that too", "missing_field")
         return None
     if "output_mode" in given.model_fields_set and not streams:
-        faults.add("rtmp_url", f"does not go with output_mode {given.output_mode}", "conflicting_fields")
+        message = f"does not go with output_mode {given.output_mode}; submit a job for each"
+        faults.add("rtmp_url", message, "conflicting_fields", output_mode=None)
         return None
     seconds = streaming.GIVE_UP_SECONDS if given.reconnect_seconds is None else given.reconnect_seconds
     try:
@@ -51,11 +52,12 @@ def formats(
         return None, None, []  # a scenario that is not known
     codec = given.codec or (scenario.codec if scenario else None)
     if codec not in (None, spec.Codec.H264):
-        what = f"{codec} is not streamed over RTMP: most servers take h264 only (nearest that works: h264)"
+        what = f"{codec} is not streamed over RTMP: most servers take h264 only" + errors.nearest({"codec": "h264"})
         path = "parameters.codec" if given.codec else "scenario"
         faults.found.append(errors.Fault(path, what, "unsupported_combination"))
     if given.container not in (None, spec.Container.FLV):
-        faults.add("container", f"{given.container} is not what RTMP carries; leave it out", "unsupported_combination")
+        message = f"{given.container} is not what RTMP carries; leave it out"
+        faults.add("container", message, "unsupported_combination", container=None)
     decisions = ["codec: h264, which every RTMP server takes"] if codec is None else []
     decisions.append("container: flv, as RTMP carries it; it is streamed in real time, and no file is made")
     if given.preset is None:
@@ -70,8 +72,8 @@ def formats(
 def check(given: bodies.ParametersBody, source: spec.Input, faults: Faults) -> None:
     """What cannot be streamed, and what would have to be a file."""
 
-    def refuse(field: str, message: str, code: str = "unsupported_combination") -> None:
-        faults.add(field, message, code)
+    def refuse(field: str, message: str, code: str = "unsupported_combination", nearest: str | None = None) -> None:
+        faults.add(field, message, code, **{field.replace(".", "__"): nearest})
 
     if given.output is not None:
         refuse(
@@ -89,17 +91,21 @@ def check(given: bodies.ParametersBody, source: spec.Input, faults: Faults) -> N
     if given.two_pass:
         refuse("two_pass", "needs the whole input before its first frame; leave it out for a stream")
     if given.pixel_format not in (None, spec.PixelFormat.YUV420P):
-        refuse("pixel_format", f"{given.pixel_format} is not shown by players of streams; use yuv420p")
+        refuse("pixel_format", f"{given.pixel_format} is not shown by players of streams", nearest="yuv420p")
     if given.profile not in (None, "baseline", "main", "high"):
-        refuse("profile", f"{given.profile} is not shown by players of streams; use baseline, main or high")
+        refuse(
+            "profile",
+            f"{given.profile} is not shown by players of streams; baseline, main and high are",
+            nearest="high",
+        )
     if given.subtitles.pick in (spec.Pick.ALL, spec.Pick.NAMED):
-        refuse("subtitles", "are not carried by RTMP; set it to none")
+        refuse("subtitles", "are not carried by RTMP", nearest="none")
     if given.audio is not None and (given.audio.tracks.pick is spec.Pick.ALL or len(given.audio.tracks.named) > 1):
         refuse("audio.tracks", "RTMP carries one track; name one")
     if given.verify.level is not spec.VerifyLevel.STANDARD:
-        refuse("verify.level", f"{given.verify.level} reads a file back, and a stream makes none; use standard")
+        refuse("verify.level", f"{given.verify.level} reads a file back, and a stream makes none", nearest="standard")
     if source.kind is spec.InputKind.GENERATE and given.duration is None:
-        refuse("duration", "is missing: a generated stream needs one, e.g. 60", "missing_field")
+        refuse("duration", "is missing: a generated stream needs one", "missing_field", nearest="60")
     limit = given.resource_limits.timeout_sec
     if limit is not None and given.duration is not None and limit <= given.duration:
         refuse(

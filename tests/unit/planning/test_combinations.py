@@ -95,13 +95,13 @@ def _applied(asked: dict[str, Any], faults: tuple[errors.Fault, ...]) -> dict[st
     }
 
 
-def _settled(asked: dict[str, Any]) -> tuple[spec.Spec, int]:
+def _settled(asked: dict[str, Any], most: int = _MOST_REFUSALS) -> tuple[spec.Spec, int]:
     """What it becomes, after so many refusals whose offers were taken."""
     for refusals in itertools.count():
         try:
             return resolve.resolve(_body(asked)), refusals
         except errors.InvalidInput as error:
-            if refusals == _MOST_REFUSALS:
+            if refusals == most:
                 raise AssertionError(f"{asked} is still refused: {error.faults}") from error
             asked = _applied(asked, error.faults)
     raise AssertionError
@@ -257,3 +257,35 @@ def test_rates_and_engines_and_hardware_in_all_combinations(codec: str) -> None:
         _check({**asked, "codec": codec})
     for asked in _all("profile", "pixel_format", "hwaccel", "hdr"):
         _check({**asked, "codec": codec})
+
+
+#: ways of a job to make several files, a stream, or what is aimed at
+WAYS: tuple[dict[str, Any], ...] = (
+    {"output_mode": "hls"},
+    {"output_mode": "dash"},
+    {"ladder": "auto"},
+    {"ladder": "720p:2M,360p", "output_mode": "hls"},
+    {"rtmp_url": "rtmp://live.example/app/key"},
+    {"target_vmaf": 93},
+    {"target_size": "25MB"},
+)
+_BESIDE: dict[str, tuple[Any, ...]] = {
+    **FIELDS,
+    "thumbnails": (True,),
+    "segments": ("files",),
+    "segment_seconds": (2,),
+    "gop_seconds": (1,),
+    "overwrite": (True,),
+}
+
+
+@pytest.mark.parametrize("codec", _CODECS)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map(str, way.values())))
+def test_each_field_beside_a_ladder_a_package_a_stream_or_a_target(way: dict[str, Any], codec: str) -> None:
+    usual = {"input": "a.mkv", "codec": codec}
+    for field, values in _BESIDE.items():
+        for value in values:
+            what, _ = _settled({**usual, **way, field: value})
+            assert what.rate.mode is not None
+    for other in WAYS:
+        _settled({**usual, **way, **other}, most=_MOST_REFUSALS + 1)  # one of the ways goes first

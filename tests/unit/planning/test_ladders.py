@@ -62,6 +62,7 @@ def test_packages_of_vp9_are_mp4() -> None:
     [
         ({"codec": "vp8", "output_mode": "hls"}, "codec", "unsupported_combination"),
         ({"container": "mkv", "output_mode": "hls"}, "container", "unsupported_combination"),
+        ({"ladder": "auto", "output": "show.mp4"}, "output", "invalid_value"),
         ({"output_mode": "hls", "gop_seconds": 2}, "gop_seconds", "conflicting_fields"),
         ({"output_mode": "hls", "bitrate": "2M", "two_pass": True}, "two_pass", "unsupported_combination"),
         ({"ladder": "auto", "resolution": "720p"}, "resolution", "conflicting_fields"),
@@ -108,3 +109,13 @@ def test_gstreamer_that_is_named_makes_neither(parameters: dict[str, object], fi
     [fault] = refused.value.faults
     assert fault.path == f"parameters.{field}"
     assert "use engine ffmpeg or auto" in fault.message
+
+
+def test_a_codec_without_a_package_is_one_fault() -> None:
+    with pytest.raises(errors.InvalidInput) as refused:
+        resolved({"output_mode": "dash", "codec": "vp8"})
+    assert [fault.path for fault in refused.value.faults] == ["parameters.codec"]
+
+
+def test_a_directory_may_be_named_like_a_file_if_it_says_that_it_is_one() -> None:
+    assert resolved({"ladder": "auto", "output": "show.mp4/"}).output == "show.mp4"

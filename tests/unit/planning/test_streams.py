@@ -116,3 +116,12 @@ def test_flv_is_no_file():
     with pytest.raises(errors.InvalidInput) as raised:
         resolved(rtmp_url=None, stream_key=None, codec="h264", container="flv")
     assert [fault.path for fault in raised.value.faults] == ["parameters.container"]
+
+
+def test_a_server_as_the_output_is_told_where_it_belongs():
+    body = json.dumps({"parameters": {"codec": "h264", "output": f"{URL}/sesame"}}).encode()
+    with pytest.raises(errors.InvalidInput) as raised:
+        resolve.resolve(bodies.parse(bodies.SubmitBody, body))
+    [fault] = raised.value.faults
+    assert "give it as rtmp_url" in fault.message
+    assert "sesame" not in fault.message
