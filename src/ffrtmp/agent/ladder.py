@@ -13,7 +13,7 @@ from ffrtmp.agent.source import Source
 from ffrtmp.domain.errors import Code, TaskError
 from ffrtmp.domain.job import Result, RungMade, Verdict
 from ffrtmp.domain.spec import InputKind, Segments, Spec, VerifyLevel
-from ffrtmp.media import boxes, ffmpeg, ladder, package, renditions, rungs, subtitles, verify
+from ffrtmp.media import boxes, ffmpeg, ladder, package, picture, renditions, rungs, subtitles, verify
 from ffrtmp.media.choice import Choice
 from ffrtmp.media.inspection import Inspection
 from ffrtmp.media.loudness import Measured
@@ -205,7 +205,8 @@ class _Making:
         expected = verify.expect(planned[0].spec, self._source)
         if spec.thumbnails is not None:
             await self._thumbnails(planned)
-        rate = Fraction(expected.steady) if expected.steady else None
+        steady = picture.generated_rate(spec) if self._source is None else expected.steady
+        rate = Fraction(steady) if steady else None
         names = [rung.name for rung in planned]
         sounds = {one.name: one.label for one in self._sounds}
         texts = {one.name: one.label for one in self._texts}

@@ -20,7 +20,8 @@ def judge(expected: Expectation, setup: Sequence[flv.Tag], made: int, pushed: Pu
 
     Frames that were dropped while the server was away are told; they are the server's fault, and no reason to stream it all again.
     """
-    speed = pushed.seconds / (pushed.seconds + pushed.behind_seconds) if pushed.seconds else 0.0
+    wall = pushed.seconds + pushed.behind_seconds
+    speed = pushed.seconds / wall if wall else 1.0  # a single frame has no length here
     checks: dict[str, Any] = {
         "read_back": "no: what was sent is judged, not what the server made of it",
         "frames": made,

@@ -100,8 +100,8 @@ class RungMade(_Record, frozen=True, omit_defaults=True):
     width: int
     height: int
     asked: str  #: e.g. "crf 23 up to 4500 kb/s"
-    average_bps: int
-    peak_bps: int  #: of any run of segments as long as one, about
+    average_bps: int  #: of the picture; where it is no package, of the whole file
+    peak_bps: int  #: of any run of segments as long as one, about; 0: it is no package
     why: str = ""
 
 

@@ -110,11 +110,9 @@ def _decisions(found: job.Job, what: spec.Work) -> list[str]:
 
 
 def _rung(made: job.RungMade) -> str:
-    peak = f", at most {made.peak_bps / 1000:.0f}" if made.peak_bps else ""
-    return (
-        f"rung {made.name}: {made.width}x{made.height}, {made.asked}, {made.why}; "
-        f"it takes {made.average_bps / 1000:.0f} kb/s{peak}"
-    )
+    average, peak = (round(bps / 1000) for bps in (made.average_bps, made.peak_bps))
+    takes = f"it takes {average} kb/s, at most {peak}" if peak else f"its file takes {average} kb/s, sound and all"
+    return f"rung {made.name}: {made.width}x{made.height}, {made.asked}, {made.why}; {takes}"
 
 
 def _sentence(event: job.Event, names: dict[str, str]) -> str:

@@ -268,6 +268,8 @@ async def test_a_generated_clip_has_its_tone(bench):
     ended = await bench.run(a_package(generated, duration=2.0, ladder=TWO, resolution=None))
     assert ended.failure is None, bench.master.logs
     assert (bench.media / "show" / "audio.m3u8").exists()
+    listed = m3u8.load(str(bench.media / "show" / "master.m3u8")).playlists
+    assert {one.stream_info.frame_rate for one in listed} == {30.0}
     assert [(one.width, one.height) for one in ended.result.ladder] == [(192, 108), (96, 54)]
 
 

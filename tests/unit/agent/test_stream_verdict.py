@@ -57,3 +57,10 @@ def test_what_was_sent_is_judged(
     if problem is not None:
         assert any(problem in one for one in verdict.problems)
         assert found is code
+
+
+def test_a_single_frame_is_not_slow() -> None:
+    one = msgspec.structs.replace(EXPECTED, frames=1, video_seconds=0.04)
+    verdict, _ = judge(one, SETUP, 1, msgspec.structs.replace(PUSHED, seconds=0.0, frames=1))
+    assert verdict.problems == []
+    assert verdict.checks["speed"] == 1.0
