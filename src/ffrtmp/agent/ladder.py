@@ -191,8 +191,12 @@ class _Making:
         return attempt.made.verdict
 
     async def _read(self, shown: renditions.Shown) -> dict[str, object]:
-        """What a file of subtitles holds. Raises TaskError(output_invalid)."""
-        text = await in_thread((self._folder / f"{shown.name}.vtt").read_text, "utf-8", "replace")
+        """What a file of subtitles holds, once it is as players need it. Raises TaskError(output_invalid)."""
+        path = self._folder / f"{shown.name}.vtt"
+        text = await in_thread(path.read_text, "utf-8", "replace")
+        if shown.plan.encoder != "copy":
+            text = renditions.escaped(text)
+            await in_thread(path.write_text, text, "utf-8")
         tolerance = verify.TEXTS_TOLERANCE if subtitles.plan(self._spec, self._source).cut else 0
         if problem := shown.problem(text, tolerance):
             raise TaskError(Code.OUTPUT_INVALID, f"The output is not what was asked: {problem}")

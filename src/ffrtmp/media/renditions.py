@@ -1,5 +1,7 @@
 """What goes with the sizes of a package: its sounds, each a file of its own, and its subtitles as WebVTT. Pure."""
 
+import itertools
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -14,6 +16,12 @@ from ffrtmp.media.playlists import Label, quotable
 SOUND, TEXT = "audio", "subtitles"
 #: left to us, a sound has no more: every player takes it
 _USUAL_CHANNELS = 2
+
+
+#: the first line of a cue, but for settings behind it
+_TIMES = re.compile(r"(\d+:)?\d\d:\d\d\.\d{3} --> (\d+:)?\d\d:\d\d\.\d{3}")
+#: what FFmpeg makes of styles are the only tags
+_NO_TAG = re.compile(r"<(?!/?[biu]>)")
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +52,19 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 def cues(text: str) -> int:
     """Of a WebVTT file."""
-    return text.count(" --> ")
+    return sum(1 for line in text.split("\n") if _TIMES.match(line))
+
+
+def escaped(text: str) -> str:
+    """A WebVTT file as FFmpeg 9.0.2 writes it of another format, so that players read all of it: an arrow or a blank line within a
+    text ends its cue for them, and `<` begins a tag."""
+    lines, kept = text.split("\n"), ["WEBVTT"]
+    for before, line in itertools.pairwise(lines):
+        if not before and _TIMES.fullmatch(line):
+            kept += ["", line]
+        elif line and len(kept) > 1:
+            kept.append(_NO_TAG.sub("&lt;", line).replace("-->", "--&gt;"))
+    return "\n".join(kept) + "\n"
 
 
 def sounds(spec: Spec, source: Inspection | None) -> list[Heard]:

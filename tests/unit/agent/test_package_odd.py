@@ -93,3 +93,26 @@ async def test_a_directory_of_any_name(bench):
     ended = await bench.run(a_package(given, output=name, thumbnails=EACH_SECOND))
     assert ended.failure is None, bench.master.logs
     assert (bench.media / name / "thumbs-001.jpg").exists()
+
+
+ASS = """[Script Info]
+ScriptType: v4.00+
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Dialogue: 0,0:00:00.50,0:00:01.20,Default,,0,0,0,,one\\N\\Ntwo --> 1 < 2, {\\b1}bold{\\b0}
+Dialogue: 0,0:00:01.50,0:00:01.90,Default,,0,0,0,,
+Dialogue: 0,0:00:02.00,0:00:02.20,Default,,0,0,0,,last
+"""
+
+
+async def test_subtitles_reach_players_whole(bench):
+    (bench.media / "text.ass").write_text(ASS)
+    given = made_by(bench, "texts.mkv", *picture(), "-i", str(bench.media / "text.ass"), *H264, "-c:s", "copy")
+    ended = await bench.run(a_package(given))
+    assert ended.failure is None, bench.master.logs
+    assert (bench.media / "show" / "subtitles.vtt").read_text() == (
+        "WEBVTT\n\n00:00.500 --> 00:01.200\none\ntwo --&gt; 1 &lt; 2, <b>bold</b>\n"
+        "\n00:01.500 --> 00:01.900\n\n00:02.000 --> 00:02.200\nlast\n"
+    )
+    assert ended.result.verdict.checks["subtitles"] == {"events": 3, "events_expected": 3}
