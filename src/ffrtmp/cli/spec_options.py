@@ -177,7 +177,7 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 _BY_PATH = (
     {f"parameters.{field.path}": field.flag for field in FIELDS}
     | {field.path: field.flag for field in SUBMISSION}
-    | {"parameters.audio": "--audio"}
+    | {"parameters.audio": "--audio", "parameters.thumbnails.interval": "--thumbnails"}
 )
 _FLAGS = {field.path: field.flag for field in FIELDS}
 #: in a sentence, these are fields and nothing else …
