@@ -90,7 +90,9 @@ def _named(
         if _larger(fitted, size):
             notes.append(f"{rung.resolution} is left out: the source has {size[0]}x{size[1]}, and is never scaled up")
             continue
-        planned = _planned(spec, video, fitted, rung.rate or capped(spec, video, fitted, size), "named by the job")
+        planned = _planned(
+            spec, video, fitted, rung.rate or capped(spec, video, rung.resolution, size), "named by the job"
+        )
         if any(one.name == planned.name for one in kept):
             notes.append(f"{rung.resolution} is left out: it has as many lines as the next larger one")
             continue
@@ -191,8 +193,12 @@ def _fitted(box: Resolution | None, size: tuple[int, int]) -> Resolution | None:
 
 
 def _oriented(named: Resolution, size: tuple[int, int]) -> Resolution:
-    """`720p` names the lines of the shorter side: an upright picture of 720p is 720 wide."""
-    if named.width is not None or size[0] >= size[1]:
+    """`720p` names the lines of the shorter side: an upright picture of 720p is 720 wide; `1280x720` is
+    turned with it."""
+    if named.width is not None:
+        lies = size[0] >= size[1]
+        return named if lies == (named.width >= named.height) else Resolution(named.height, named.width)
+    if size[0] >= size[1]:
         return named
     return Resolution(None, max(16, 2 * round(named.height * size[1] / size[0] / 2)))
 

@@ -90,3 +90,12 @@ def test_named_rungs_of_an_upright_source_are_named_by_their_shorter_side():
     found = planned(720, 1280, ladder=ladder)
     assert [(one.name, one.width, one.height) for one in found[0]] == [("720p", 720, 1280), ("360p", 360, 640)]
     assert len(found[1]) == 1
+
+
+@pytest.mark.parametrize("named", [Resolution(None, 720), Resolution(1280, 720), Resolution(720, 1280)])
+def test_an_upright_source_gets_the_rungs_of_one_that_lies(named):
+    ladder = Ladder(rungs=[Rung(resolution=named), Rung(resolution=Resolution(640, 360))])
+    for source, expected in (((1080, 1920), [(720, 1280), (360, 640)]), ((1920, 1080), [(1280, 720), (640, 360)])):
+        found, notes = planned(*source, ladder=ladder)
+        assert (sizes((found, notes)), notes) == (expected, [])
+        assert [one.spec.rate.max_bitrate_bps for one in found] == [4_500_000, 365_000]

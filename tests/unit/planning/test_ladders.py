@@ -119,3 +119,10 @@ def test_a_codec_without_a_package_is_one_fault() -> None:
 
 def test_a_directory_may_be_named_like_a_file_if_it_says_that_it_is_one() -> None:
     assert resolved({"ladder": "auto", "output": "show.mp4/"}).output == "show.mp4"
+
+
+def test_rungs_are_in_the_order_of_their_lines() -> None:
+    """Each is scaled from the one before."""
+    ladder = resolved({"ladder": "720x1280,1080p,360p"}).ladder
+    assert ladder is not None
+    assert [str(rung.resolution) for rung in ladder.rungs] == ["1080p", "720x1280", "360p"]
