@@ -111,10 +111,7 @@ def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
         "kind",
         "target",
     )
-    # what the job takes follows from these; only what was asked beside them is news
-    implied = ("engine", "codec", "container", "generates_input", "local_path", "many", "beyond_reference")
-    asked = {name: value for name, value in spec.get("requires", {}).items() if name not in implied}
-    more = {name: value for name, value in spec.items() if name not in (*known, "requires", "decisions")}
+    more = {name: value for name, value in spec.items() if name not in (*known, "decisions")}
     length = spec.get("duration")
     return [
         ("Input", source.get("path") or source.get("upload_id") or ("a generated clip" if source else "")),
@@ -130,7 +127,7 @@ def _rows(spec: dict[str, Any]) -> list[tuple[str, str]]:
         ("Audio", _audio(audio, spec)),
         ("Start", f"{spec['start']:g} s" if spec.get("start") else ""),
         ("Duration", f"{length:g} s" if length is not None else ""),
-        *show.spec_pairs({**more, **({"requires": asked} if asked else {})}),
+        *show.spec_pairs(more),
     ]
 
 

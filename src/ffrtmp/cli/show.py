@@ -186,9 +186,15 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, "yes" if value is True else "no" if value is False else str(value))]
 
 
+#: of what a node must offer: it follows from the rest of the job
+_IMPLIED = ("engine", "codec", "container", "generates_input", "local_path", "beyond_reference")
+
+
 def spec_pairs(spec: dict[str, Any]) -> list[tuple[str, str]]:
     """A resolved spec; its decisions are told apart, and what is not set is left out."""
     told = {name: item for name, item in spec.items() if name != "decisions"}
+    if "requires" in told:
+        told["requires"] = {name: item for name, item in told["requires"].items() if name not in _IMPLIED}
     said = flat(told | ({"ladder": text.ladder(told["ladder"])} if told.get("ladder") is not None else {}))
     return [(name, value) for name, value in said if value != "None"]
 

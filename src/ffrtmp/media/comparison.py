@@ -122,7 +122,8 @@ def plan(measured: Side, reference: Side, metrics: Sequence[Metric], every: int 
     if Metric.VMAF in metrics and min(reference.width, reference.height) < LEAST_SIDE:
         raise errors.TaskError(
             Code.NOT_COMPARABLE,
-            f"the reference is {reference.width}x{reference.height}; VMAF needs {LEAST_SIDE} pixels each way: leave it out",
+            f"the reference is {reference.width}x{reference.height}; VMAF needs {LEAST_SIDE} pixels each way; "
+            "do without VMAF",
         )
     bits = 10 if max(measured.video.bits, reference.video.bits) > 8 else 8
     chroma = next((name for name in ("444", "422") if name in _chroma(measured.video.pixel_format)), "420")

@@ -122,7 +122,9 @@ def extract(
     assert video is not None
     shown = picture.plan(spec, video)
     raw_bytes = (planned.frames or 0) * shown.width * shown.height * (3 if video.bits > 8 else 1.5)
-    codec = _RAW if planned.frames and raw_bytes <= _MOST_RAW_BYTES else _COMPRESSED
+    small = planned.frames and raw_bytes <= _MOST_RAW_BYTES
+    # Matroska has no name for raw pictures of more than eight bits
+    codec = _RAW if small and video.bits <= 8 else _COMPRESSED
     before = (*whitelist.ARGUMENTS, *opt("-threads", threads))
 
     def command(*arguments: str) -> Command:

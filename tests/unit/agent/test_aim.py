@@ -110,6 +110,23 @@ async def test_a_longer_clip_is_searched_on_samples(
     assert result.quality.scores["vmaf"].mean == pytest.approx(88.0, abs=1.5)  # of a clip of 25 s
 
 
+async def test_ten_bits_are_searched_too(bench: Bench) -> None:
+    argv = [bench.kit.tools.ffmpeg, "-v", "error", "-i", str(BUNNY), "-frames:v", "25", "-pix_fmt", "yuv420p10le"]
+    process = await asyncio.create_subprocess_exec(*argv, "-c:v", "ffv1", str(bench.media / "ten.mkv"))
+    assert await process.wait() == 0
+    what = msgspec.structs.replace(
+        for_vmaf(85.0),
+        input=spec.Input(kind=spec.InputKind.FILE, path="ten.mkv"),
+        codec=spec.Codec.H265,
+        container=spec.Container.MKV,
+        requires=spec.Requires(),
+    )
+    result = await made(bench, what)
+    assert result.quality is not None
+    assert result.quality.pixel_format == "yuv420p10le"
+    assert result.quality.scores["vmaf"].mean == pytest.approx(85.0, abs=0.7)
+
+
 async def test_a_vmaf_that_nothing_reaches_is_told_with_the_best(bench: Bench) -> None:
     rate = spec.Rate(mode=spec.RateMode.CRF, target_vmaf=95.0, max_bitrate_bps=60_000)
     code, message = await failure(bench, msgspec.structs.replace(for_vmaf(95.0), rate=rate))
