@@ -191,8 +191,11 @@ _IMPLIED = ("engine", "codec", "container", "generates_input", "local_path", "be
 
 
 def spec_pairs(spec: dict[str, Any]) -> list[tuple[str, str]]:
-    """A resolved spec; its decisions are told apart, and what is not set is left out."""
-    told = {name: item for name, item in spec.items() if name != "decisions"}
+    """A resolved spec; its decisions are told apart, and what is not set, or says nothing here, is left out."""
+    left_out = {"decisions"} if spec.get("start") else {"decisions", "start"}
+    if spec.get("output_mode", "file") == "file":
+        left_out.add("segment_seconds")
+    told = {name: item for name, item in spec.items() if name not in left_out}
     if "requires" in told:
         told["requires"] = {name: item for name, item in told["requires"].items() if name not in _IMPLIED}
     said = flat(told | ({"ladder": text.ladder(told["ladder"])} if told.get("ladder") is not None else {}))
