@@ -39,6 +39,11 @@ class Resolution(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.width}x{self.height}" if self.width else f"{self.height}p"
 
+    @property
+    def lines(self) -> int:
+        """Of the shorter side: an upright picture has as many pixels as one that lies."""
+        return min(self.height, self.width or self.height)
+
 
 def bitrate_bps(value: object) -> int:
     """`2M`, `2000k`, `2000000` → bits per second."""

@@ -160,7 +160,7 @@ def capped(
 ) -> Rate:
     """The job's quality, below a cap for this size."""
     asked = spec.rate
-    lines = _lines(shown) if size is None else min(size.height, size.width or size.height)
+    lines = _lines(shown) if size is None else size.lines
     cap = max(round(_cap(spec, video, lines) * factor, -3), _LEAST_CAP)
     cap = min(cap, asked.max_bitrate_bps or cap)
     return Rate(mode=RateMode.CRF, crf=asked.crf, max_bitrate_bps=int(cap))

@@ -68,7 +68,7 @@ def near(points: Sequence[CurvePoint], target: float, scale: Scale) -> float | N
     crf = at(points, target, scale)
     if len(points) >= MOST_TRIES or crf in {point.crf for point in points}:
         return None
-    closest = min(points, key=lambda point: abs(point.vmaf - target))
+    closest = _closest(points, target)
     return None if abs(closest.vmaf - target) <= _NEAR_ENOUGH else crf
 
 
@@ -83,7 +83,7 @@ def exact(
         return crf
     if crf in (scale.best, scale.worst) and all(point.crf != crf for point in points):
         return crf  # what an end gives is known from nothing else
-    closest = min(points, key=lambda point: abs(point.vmaf - target))
+    closest = _closest(points, target)
     near = NEAR if few else NEAR_OF_A_WHOLE_CLIP
     if len(points) >= most or crf in {point.crf for point in points} or abs(closest.vmaf - target) <= near:
         return None
@@ -92,7 +92,7 @@ def exact(
 
 def at(points: Sequence[CurvePoint], target: float, scale: Scale, slopes: Sequence[CurvePoint] = ()) -> float:
     """The CRF at which these points' curve reaches the target, as the encoder takes it. At least one point."""
-    closest = min(points, key=lambda point: abs(point.vmaf - target))
+    closest = _closest(points, target)
     if abs(closest.vmaf - target) <= _SURE:
         return closest.crf
     better = min((point for point in points if point.vmaf >= target), key=lambda point: point.vmaf, default=None)
@@ -129,6 +129,10 @@ def check(points: Sequence[CurvePoint], target: float, scale: Scale, lack: float
             f"target_vmaf {target:g} is not reached: even crf {best.crf:g} gives {best.vmaf + lack:.2f}, as the samples say, at "
             f"{best.bitrate_bps / 1000:.0f} kb/s; {math.floor((best.vmaf + lack) * 10) / 10:g} could be",
         )
+
+
+def _closest(points: Sequence[CurvePoint], target: float) -> CurvePoint:
+    return min(points, key=lambda point: abs(point.vmaf - target))
 
 
 def _guess(target: float, scale: Scale) -> float:

@@ -1,6 +1,6 @@
 """Ladders and packages: the sizes that were named, and what goes with playlists."""
 
-from ffrtmp.domain import codecs, spec, units
+from ffrtmp.domain import codecs, spec
 from ffrtmp.planning.faults import Faults
 from ffrtmp.protocol import bodies
 
@@ -35,13 +35,13 @@ def choose(
     rungs = [_rung(index, rung, codec, faults) for index, rung in enumerate(given.ladder.rungs)]
     seen: set[int] = set()
     for index, rung in enumerate(rungs):
-        side = _lines(rung.resolution)
+        side = rung.resolution.lines
         if side in seen:
             faults.add(f"ladder.rungs.{index}", f"a rung of {side} lines is named twice; leave one out")
         seen.add(side)
     if not rungs:
         decisions.append("ladder: auto, chosen on the node from the source's size, rate and content")
-    return spec.Ladder(rungs=sorted(rungs, key=lambda rung: -_lines(rung.resolution)))
+    return spec.Ladder(rungs=sorted(rungs, key=lambda rung: -rung.resolution.lines))
 
 
 def _check(given: bodies.ParametersBody, codec: spec.Codec, container: spec.Container, faults: Faults) -> None:
@@ -103,17 +103,12 @@ def _check(given: bodies.ParametersBody, codec: spec.Codec, container: spec.Cont
         faults.add("bitrate", "does not go with ladder; give it to a rung: 720p:3M", "conflicting_fields", bitrate=None)
 
 
-def _lines(size: units.Resolution) -> int:
-    """Of the shorter side."""
-    return min(size.height, size.width or size.height)
-
-
 def _rung(index: int, given: bodies.RungBody, codec: spec.Codec, faults: Faults) -> spec.Rung:
     where = f"ladder.rungs.{index}"
     size = given.resolution
     if size.height % 2 or (size.width or 0) % 2:
         faults.add(f"{where}.resolution", f"{size} has an odd side, which 4:2:0 video cannot have")
-    if _lines(size) < _LEAST_LINES:
+    if size.lines < _LEAST_LINES:
         faults.add(f"{where}.resolution", f"{size} is smaller than {_LEAST_LINES} pixels, which not all encoders take")
     most = codecs.RULES[codec].crf_max
     if given.crf is not None and given.crf > most:

@@ -141,6 +141,5 @@ def rate(
 def _usual(resolution: units.Resolution | None, fps: float | None) -> int:
     if resolution is None:
         return _USUAL_BITRATE
-    lines = min(resolution.height, resolution.width or resolution.height)  # an upright picture has as many pixels
-    usual = next((bps for height, bps in _BITRATES if lines <= height), _MOST_BITRATE)
+    usual = next((bps for height, bps in _BITRATES if resolution.lines <= height), _MOST_BITRATE)
     return usual * 3 // 2 if fps is not None and fps > 30 else usual

@@ -174,12 +174,11 @@ class RequiresBody(Body):
     min_memory_mb: Annotated[int, Field(ge=0, le=_MOST_MEGABYTES)] = 0
 
 
-def _audio(value: object) -> object:
-    return {"codec": value} if isinstance(value, str) else value
-
-
-def _verify(value: object) -> object:
-    return {"level": value} if isinstance(value, str) else value
+def _one_word(field: str, model: type[Body]) -> BeforeValidator:
+    """Text stands for an object with nothing but this field."""
+    return BeforeValidator(
+        lambda value: {field: value} if isinstance(value, str) else value, json_schema_input_type=model | str
+    )
 
 
 _MOST_RUNGS = 12
@@ -260,7 +259,7 @@ class ParametersBody(Body):
     deinterlace: Annotated[spec.Deinterlace, BeforeValidator(_lower)] = spec.Deinterlace.AUTO
     hdr: Annotated[spec.Hdr, BeforeValidator(_lower)] = spec.Hdr.AUTO
     measure: MeasureBody | None = None
-    audio: Annotated[AudioBody, BeforeValidator(_audio, json_schema_input_type=AudioBody | str)] | None = None
+    audio: Annotated[AudioBody, _one_word("codec", AudioBody)] | None = None
     subtitles: SubtitleTracks = Field(default_factory=spec.Tracks)
     metadata: Annotated[Literal["keep", "strip"], BeforeValidator(_lower)] = "keep"
     thumbnails: Annotated[
@@ -274,7 +273,7 @@ class ParametersBody(Body):
     segment_seconds: Annotated[float, Field(ge=1, le=30)] | None = None
     segments: Annotated[spec.Segments, BeforeValidator(_lower)] = spec.Segments.AUTO
     chunking: Annotated[str, BeforeValidator(_lower)] = "auto"
-    verify: Annotated[VerifyBody, BeforeValidator(_verify, json_schema_input_type=VerifyBody | str)] = VerifyBody()
+    verify: Annotated[VerifyBody, _one_word("level", VerifyBody)] = VerifyBody()
     resource_limits: LimitsBody = LimitsBody()
     requires: RequiresBody = RequiresBody()
     deadline: Any = None

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -22,12 +21,9 @@ BUNNY = Path(__file__).parents[2] / "media" / "bunny.mp4"
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path)
-    shutil.copy(BUNNY, made.media / "bunny.mp4")
-    yield made
-    await made.inspector.close()
-    made.work.close()
+def bench(bench: Bench) -> Bench:
+    shutil.copy(BUNNY, bench.media / "bunny.mp4")
+    return bench
 
 
 def aimed(**rate: object) -> spec.Spec:

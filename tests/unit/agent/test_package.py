@@ -1,7 +1,6 @@
 """Packages of sources as they are: several sounds and subtitles, HDR, fields, loudness; and the levels of verification."""
 
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import av
@@ -53,12 +52,9 @@ PQ = "setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc:r
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path)
-    made.kit.encoders.append(node.Encoder(name="libx265", codec=Codec.H265, engine=Engine.FFMPEG, works=True))
-    yield made
-    await made.inspector.close()
-    made.work.close()
+def bench(bench: Bench) -> Bench:
+    bench.kit.encoders.append(node.Encoder(name="libx265", codec=Codec.H265, engine=Engine.FFMPEG, works=True))
+    return bench
 
 
 def made_by(bench: Bench, name: str, *arguments: str) -> Input:

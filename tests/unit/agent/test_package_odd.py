@@ -2,27 +2,17 @@
 
 import re
 import xml.etree.ElementTree as Xml
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import av
 import m3u8
 import pytest
-from tests.unit.agent.bench import Bench
 from tests.unit.agent.test_ladder import a_package
 from tests.unit.agent.test_package import H264, made_by, picture, tone
 
 from ffrtmp.domain.spec import Audio, Pick, Thumbnails, Tracks
 
 EACH_SECOND = Thumbnails(interval_seconds=1.0, width=64)
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    await made.inspector.close()
-    made.work.close()
 
 
 def cells(folder: Path, width: int, height: int) -> list[float]:
